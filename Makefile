@@ -1,0 +1,40 @@
+# `make demo` and `make test` are all that a newcomer needs. Only python3 (3.11 or later) and make are assumed.
+.DELETE_ON_ERROR:
+.PHONY: demo test fmt up lock clean
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+STACK ?= dev
+
+demo: $(READY)
+	$(BIN)/python -m local demo
+
+test: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --cov
+
+fmt: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+up: $(READY)
+	pulumi up --stack $(STACK)
+
+$(READY): requirements/uv.txt requirements/dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	touch $@
+
+# Raises every pin to the newest version that fits.
+lock: $(READY)
+	$(BIN)/uv pip compile -q -U --universal --generate-hashes --no-header --no-annotate -p 3.11 requirements/runtime.in -o requirements.txt
+	$(BIN)/uv pip compile -q -U --universal --generate-hashes --no-header --no-annotate -p 3.11 -c requirements.txt requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile -q -U --universal --generate-hashes --no-header --no-annotate -p 3.11 requirements/emulator.in -o requirements/emulator.txt
+	$(BIN)/uv pip compile -q -U --universal --generate-hashes --no-header --no-annotate -p 3.11 requirements/uv.in -o requirements/uv.txt
+	$(BIN)/uv pip compile -q -U --generate-hashes --no-header --no-annotate -p 3.13 handlers/layers/consumer.in -o handlers/layers/consumer.txt
+
+clean:
+	rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .coverage

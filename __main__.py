@@ -1,0 +1,33 @@
+"""The program: a stack's settings become a front door, who may call it, and what drains its queue."""
+
+import pulumi
+
+from components import Authorizer, Consumer, Dashboard, FrontDoor
+from settings import stack_settings
+
+settings = stack_settings()
+
+authorizer = Authorizer("authorizer", settings.authorizer)
+
+front_door = FrontDoor("front-door", {**settings.front_door, **authorizer.front_door_args()})
+
+consumer = Consumer(
+    "consumer",
+    {**settings.consumer, "queue_arn": front_door.queue_arn, "queue_url": front_door.queue_url},
+)
+
+dashboard = Dashboard(
+    "dashboard",
+    {"front_door": front_door.names(), "authorizer": authorizer.names(), "consumer": consumer.names()},
+)
+
+pulumi.export("url", front_door.url)
+pulumi.export("queue_url", front_door.queue_url)
+pulumi.export("dead_letter_queue_url", front_door.dead_letter_queue_url)
+pulumi.export("access_log", front_door.access_log_name)
+pulumi.export("authorizer_function", authorizer.function_name)
+pulumi.export("authorizer_log", authorizer.log_group_name)
+pulumi.export("consumer_function", consumer.function_name)
+pulumi.export("consumer_log", consumer.log_group_name)
+pulumi.export("consumer_table", consumer.table_name)
+pulumi.export("dashboard", dashboard.dashboard_name)

@@ -1,0 +1,25 @@
+"""The components: Pulumi resources for putting a queue in front of a back end."""
+
+from .archives import LayerBuildError
+from .arguments import InvalidArgsError, Problem
+from .authorizer import Authorizer, AuthorizerArgs, AuthorizerKind
+from .consumer import Consumer, ConsumerArgs
+from .dashboard import Dashboard, DashboardArgs
+from .front_door import FrontDoor, FrontDoorArgs
+from .templates import Answer
+
+__all__ = [
+    "Answer",
+    "Authorizer",
+    "AuthorizerArgs",
+    "AuthorizerKind",
+    "Consumer",
+    "ConsumerArgs",
+    "Dashboard",
+    "DashboardArgs",
+    "FrontDoor",
+    "FrontDoorArgs",
+    "InvalidArgsError",
+    "LayerBuildError",
+    "Problem",
+]

@@ -1,0 +1,142 @@
+"""How components take their arguments: one conversion at the door, then every problem at once."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
+
+import pulumi
+
+ARN = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+")
+LOG_RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+"""What CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
+
+Args = TypeVar("Args", bound=Mapping[str, object])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One wrong argument: where it is, what it holds, what is allowed, and what to do about it."""
+
+    path: str
+    value: object
+    allowed: str
+    remedy: str = ""
+
+    def under(self, prefix: str) -> "Problem":
+        """Return the same problem, named as part of something larger."""
+        return replace(self, path=f"{prefix}{self.path}")
+
+    def __str__(self) -> str:
+        lines = [f"{self.path} = {shown(self.value)}", f"    allowed: {self.allowed}"]
+        if self.remedy:
+            first, *rest = self.remedy.splitlines()
+            lines += [f"    do:      {first}", *(f"             {line}" for line in rest)]
+        return "\n".join(lines)
+
+
+class InvalidArgsError(ValueError):
+    """The arguments of a component contradict each other or are out of range; nothing was created."""
+
+    def __init__(self, subject: str, problems: Sequence[Problem]) -> None:
+        """Keep the problems for a caller that shows them in its own words."""
+        self.problems = tuple(problems)
+        count = "1 argument is" if len(problems) == 1 else f"{len(problems)} arguments are"
+        super().__init__("\n\n".join([f"{subject}: {count} wrong.", *map(str, problems)]))
+
+
+def admit(subject: str, args: Args, shape: type[Args], problems: Callable[[Args], list[Problem]]) -> Args:
+    """Return ``args`` with whole numbers made ``int``, or raise.
+
+    Component hosts send every number as a float and drop keys that they do not know, while Python callers
+    may leave out required keys; all three meet here.
+
+    Raises:
+        InvalidArgsError: with every problem found, before any resource exists.
+    """
+    known = {**shape.__annotations__}
+    required = cast(frozenset[str], getattr(shape, "__required_keys__", frozenset()))
+    found = [
+        Problem(key, args[key], "no such argument", f"use one of: {', '.join(sorted(known))}")
+        for key in sorted(args.keys() - known.keys())
+    ]
+    found += [Problem(key, None, "required") for key in sorted(required - args.keys())]
+    admitted = cast(Args, whole_numbers(args))
+    found += problems(admitted)
+    if found:
+        raise InvalidArgsError(subject, found)
+    return admitted
+
+
+def whole_numbers(value: object) -> object:
+    """Make every float that is a whole number an ``int``, at any depth of plain lists and mappings."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [whole_numbers(item) for item in value]
+    return value
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: in JSON's words, cut when long."""
+    if value is None:
+        return "(not set)"
+    if isinstance(value, pulumi.Output):
+        return "(an output)"
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."  # noqa: PLR2004 - a line's worth
+
+
+def between(args: Mapping[str, object], key: str, low: int, high: int, unit: str) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or a whole number from ``low`` to ``high``."""
+    value = args.get(key)
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        yield Problem(key, value, f"a whole number from {low} to {high} ({unit})")
+
+
+def matching(
+    args: Mapping[str, object], key: str, pattern: re.Pattern[str], allowed: str, remedy: str = ""
+) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent, an output, or a string that matches ``pattern`` as a whole."""
+    value = args.get(key)
+    if value is None or isinstance(value, pulumi.Output):
+        return
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        yield Problem(key, value, allowed, remedy)
+
+
+def one_of(args: Mapping[str, object], key: str, allowed: Iterable[object]) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or one of ``allowed``."""
+    value, choices = args.get(key), list(allowed)
+    if value is not None and value not in choices:
+        yield Problem(key, value, f"one of {', '.join(map(str, choices))}")
+
+
+def flag(args: Mapping[str, object], key: str) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or a boolean."""
+    if not isinstance(args.get(key, False), bool):
+        yield Problem(key, args[key], "true or false")
+
+
+def text_map(args: Mapping[str, object], key: str) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or a map of strings (or outputs) by name."""
+    value = args.get(key, {})
+    if not isinstance(value, dict):
+        yield Problem(key, value, "a map of names to strings")
+        return
+    for name, item in value.items():
+        if not isinstance(item, str | pulumi.Output):
+            yield Problem(f"{key}.{name}", item, "a string", "put it in quotes")
+
+
+def shared(args: Mapping[str, object]) -> Iterable[Problem]:
+    """Report what is wrong with the three arguments that every component takes."""
+    yield from matching(args, "kms_key_arn", ARN, "the ARN of a KMS key in the stack's Region")
+    yield from one_of(args, "log_retention_days", LOG_RETENTION_DAYS)
+    yield from matching(args, "alarm_topic_arn", ARN, "the ARN of an SNS topic in the stack's Region")

@@ -1,0 +1,80 @@
+"""A function of ours in Lambda: its role, its log group and itself, the same way for every component."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_aws as aws
+
+from . import policies
+from .archives import Target
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """What one function is made of."""
+
+    archive: pulumi.Archive
+    handler: str
+    timeout_seconds: int
+    memory_mb: int
+    log_retention_days: int
+    kms_key_arn: pulumi.Input[str] | None
+    target: Target = field(default_factory=Target)
+    environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    layers: Sequence[pulumi.Input[str]] = ()
+
+
+@dataclass(frozen=True)
+class FunctionUnit:
+    """The resources of one function."""
+
+    function: aws.lambda_.Function
+    role: aws.iam.Role
+    log_group: aws.cloudwatch.LogGroup
+
+
+def create_function(
+    name: str,
+    spec: FunctionSpec,
+    statements: pulumi.Input[Sequence[policies.Statement]],
+    parent: pulumi.Resource,
+) -> FunctionUnit:
+    """Make a function with a role that may write to its own log group and do what ``statements`` say.
+
+    The children are ``<name>-logs``, ``<name>-role``, ``<name>-policy`` and ``<name>-function``.
+    """
+    opts = pulumi.ResourceOptions(parent=parent)
+    log_group = aws.cloudwatch.LogGroup(
+        f"{name}-logs",
+        retention_in_days=spec.log_retention_days,
+        kms_key_id=spec.kms_key_arn,
+        opts=opts,
+    )
+    role = aws.iam.Role(f"{name}-role", assume_role_policy=policies.trusts("lambda.amazonaws.com"), opts=opts)
+    permissions = aws.iam.RolePolicy(
+        f"{name}-policy",
+        role=role.name,
+        policy=pulumi.Output.all(log_group.arn, statements, spec.kms_key_arn).apply(
+            lambda known: policies.policy(
+                policies.write_logs(known[0]), *known[1], *policies.key_use(known[2], "kms:Decrypt")
+            )
+        ),
+        opts=opts,
+    )
+    function = aws.lambda_.Function(
+        f"{name}-function",
+        code=spec.archive,
+        handler=spec.handler,
+        runtime=spec.target.runtime,
+        architectures=[spec.target.architecture],
+        timeout=spec.timeout_seconds,
+        memory_size=spec.memory_mb,
+        role=role.arn,
+        layers=list(spec.layers),
+        environment={"variables": dict(spec.environment)} if spec.environment else None,
+        kms_key_arn=spec.kms_key_arn,
+        logging_config={"log_format": "JSON", "log_group": log_group.name},
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[permissions]),
+    )
+    return FunctionUnit(function, role, log_group)

@@ -1,0 +1,75 @@
+"""A queue with its dead-letter queue: encrypted, TLS only, and the second takes from the first alone."""
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from . import policies
+
+LONGEST_RETENTION_SECONDS = 14 * 24 * 60 * 60
+"""SQS's own limit, and how long a dead-letter queue keeps what it got."""
+
+
+@dataclass(frozen=True)
+class QueueSpec:
+    """What a pair of queues is made of."""
+
+    max_message_size: int
+    visibility_timeout_seconds: int
+    message_retention_seconds: int
+    max_receive_count: int
+    kms_key_arn: pulumi.Input[str] | None
+
+
+@dataclass(frozen=True)
+class QueuePair:
+    """The resources of a queue."""
+
+    queue: aws.sqs.Queue
+    dead_letters: aws.sqs.Queue
+
+
+def create_queues(name: str, spec: QueueSpec, parent: pulumi.Resource) -> QueuePair:
+    """Make a queue that gives up on a message after some receives, and the queue where it then waits.
+
+    The children are ``<name>-queue``, ``<name>-queue-policy``, ``<name>-dead-letters``,
+    ``<name>-dead-letters-policy`` and ``<name>-dead-letters-redrive``.
+    """
+    opts = pulumi.ResourceOptions(parent=parent)
+    # A customer key or SQS's own: SQS refuses both at once.
+    own_key = None if spec.kms_key_arn else True
+    dead_letters = aws.sqs.Queue(
+        f"{name}-dead-letters",
+        max_message_size=spec.max_message_size,
+        message_retention_seconds=LONGEST_RETENTION_SECONDS,
+        kms_master_key_id=spec.kms_key_arn,
+        sqs_managed_sse_enabled=own_key,
+        opts=opts,
+    )
+    queue = aws.sqs.Queue(
+        f"{name}-queue",
+        max_message_size=spec.max_message_size,
+        message_retention_seconds=spec.message_retention_seconds,
+        visibility_timeout_seconds=spec.visibility_timeout_seconds,
+        kms_master_key_id=spec.kms_key_arn,
+        sqs_managed_sse_enabled=own_key,
+        redrive_policy=dead_letters.arn.apply(
+            lambda arn: json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": spec.max_receive_count})
+        ),
+        opts=opts,
+    )
+    aws.sqs.RedriveAllowPolicy(
+        f"{name}-dead-letters-redrive",
+        queue_url=dead_letters.url,
+        redrive_allow_policy=queue.arn.apply(
+            lambda arn: json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": [arn]})
+        ),
+        opts=opts,
+    )
+    for role, each in (("queue", queue), ("dead-letters", dead_letters)):
+        aws.sqs.QueuePolicy(
+            f"{name}-{role}-policy", queue_url=each.url, policy=each.arn.apply(policies.tls_only), opts=opts
+        )
+    return QueuePair(queue, dead_letters)

@@ -1,0 +1,99 @@
+"""IAM policy documents as values: one statement per need, on concrete ARNs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+VERSION = "2012-10-17"
+
+Conditions = dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One permission (or denial) on exactly these resources."""
+
+    actions: Sequence[str]
+    resources: Sequence[str]
+    effect: str = "Allow"
+    principal: dict[str, str] | str | None = None
+    condition: Conditions = field(default_factory=dict)
+
+    def document(self) -> dict[str, object]:
+        """Return the statement as IAM writes it."""
+        written: dict[str, object] = {"Effect": self.effect, "Action": sorted(self.actions)}
+        if self.principal is not None:
+            written["Principal"] = self.principal
+        if self.resources:
+            written["Resource"] = sorted(self.resources)
+        if self.condition:
+            written["Condition"] = self.condition
+        return written
+
+
+def policy(*statements: Statement) -> str:
+    """Return a policy document as JSON, the same for the same statements."""
+    return json.dumps({"Version": VERSION, "Statement": [each.document() for each in statements]})
+
+
+def trusts(service: str) -> str:
+    """Return the trust policy of a role that one AWS service takes on.
+
+    No SourceArn condition: on API Gateway's roles it is untested by AWS and breaks other APIs of the
+    account (the logging role serves all of them).
+    """
+    return policy(Statement(["sts:AssumeRole"], [], principal={"Service": service}))
+
+
+def tls_only(queue_arn: str) -> str:
+    """Return the queue policy that refuses every call that did not come over TLS."""
+    return policy(
+        Statement(
+            ["sqs:*"],
+            [queue_arn],
+            effect="Deny",
+            principal="*",
+            condition={"Bool": {"aws:SecureTransport": "false"}},
+        )
+    )
+
+
+def send_messages(queue_arn: str, kms_key_arn: str | None) -> str:
+    """Return what API Gateway needs to put messages into one queue.
+
+    Under a customer key a sender needs both key actions ("Key management", Amazon SQS Developer Guide).
+    """
+    return policy(
+        Statement(["sqs:SendMessage"], [queue_arn]),
+        *key_use(kms_key_arn, "kms:GenerateDataKey", "kms:Decrypt"),
+    )
+
+
+def drain_queue(queue_arn: str) -> Statement:
+    """Return what a consumer needs on its queue: Lambda's poller, and shortening a failed record's wait."""
+    return Statement(
+        ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
+        [queue_arn],
+    )
+
+
+def write_logs(log_group_arn: str) -> Statement:
+    """Return what a function needs to write to its own log group, which exists already."""
+    return Statement(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group_arn}:*"])
+
+
+def own_table(table_arn: str) -> Statement:
+    """Return what a function may do with a table that is its own: items, not the table's settings."""
+    return Statement(
+        [
+            "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem",
+            "dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem",
+            "dynamodb:ConditionCheckItem",
+        ],
+        [table_arn],
+    )  # fmt: skip
+
+
+def key_use(kms_key_arn: str | None, *actions: str) -> list[Statement]:
+    """Return the statement for a customer key, or nothing where AWS's own key is used."""
+    return [Statement(actions, [kms_key_arn])] if kms_key_arn else []

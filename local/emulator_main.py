@@ -1,0 +1,39 @@
+"""Starts the emulator, inside the emulator's own environment, and ends it when its parent is gone.
+
+The emulator's address stands for AWS's TLS endpoints, so every call counts as having come over TLS; one that
+says ``x-forwarded-proto: http`` is what AWS sees of a client without TLS.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import ministack.app
+
+Scope = MutableMapping[str, Any]
+Channel = Callable[..., Awaitable[Any]]
+PROTOCOL = b"x-forwarded-proto"
+
+emulator = ministack.app.app
+
+
+async def over_tls(scope: Scope, receive: Channel, send: Channel) -> None:
+    """Serve one call as if it had come over TLS."""
+    if scope["type"] == "http" and PROTOCOL not in dict(scope["headers"]):
+        scope["headers"] = [*scope["headers"], (PROTOCOL, b"https")]
+    await emulator(scope, receive, send)
+
+
+def end_with_parent() -> None:
+    """End the whole group when the parent closes our standard input, however the parent ended."""
+    sys.stdin.read()
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    ministack.app.app = over_tls
+    ministack.app.main()

@@ -1,0 +1,155 @@
+"""Runs the Pulumi program in this process: the same ``__main__.py``, with makers in the place of the engine."""
+
+import asyncio
+import json
+import runpy
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import mocks, settings, stack
+
+from .emulator import ROOT
+from .makers import Workshop, call, make
+
+PROJECT = "sluice"
+PROGRAM = ROOT / "__main__.py"
+INTERNAL = "internals"
+
+Config = dict[str, Any]
+
+
+class DeployError(RuntimeError):
+    """A resource could not be made; the message names it and says why."""
+
+
+class UnknownStackError(ValueError):
+    """There is no settings file of that name."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """One resource that was made."""
+
+    type: str
+    name: str
+    id: str
+    outputs: Mapping[str, Any]
+    seconds: float
+
+
+@dataclass
+class Deployment:
+    """What a run of the program came to."""
+
+    stack: str
+    outputs: dict[str, Any]
+    resources: list[Made]
+    seconds: float
+
+
+@dataclass
+class Engine(mocks.Mocks):
+    """Stands in for Pulumi's engine: each resource that the program registers is made by its maker."""
+
+    workshop: Workshop
+    on_made: Callable[[Made], None]
+    made: list[Made] = field(default_factory=list)
+    failures: list[DeployError] = field(default_factory=list)
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        """Make one resource; component resources are only names."""
+        if not args.custom:
+            return "", {}
+        started = time.monotonic()
+        try:
+            made_id, outputs = make(self.workshop, args.typ, args.name, args.inputs)
+        except Exception as error:
+            raise self._failed(DeployError(f"{args.typ} {args.name!r}: {error}")) from error
+        made = Made(args.typ, args.name, made_id, outputs, time.monotonic() - started)
+        self.made.append(made)
+        self.on_made(made)
+        return made_id, outputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        """Answer one of the provider's functions."""
+        try:
+            return call(self.workshop, args.token), []
+        except Exception as error:
+            raise self._failed(DeployError(f"{args.token}: {error}")) from error
+
+    def _failed(self, failure: DeployError) -> DeployError:
+        """Keep a failure, since the program sees only what becomes of it."""
+        self.failures.append(failure)
+        return failure
+
+
+def deploy(
+    stack_name: str, config: Config, workshop: Workshop, on_made: Callable[[Made], None]
+) -> Deployment:
+    """Run the program for a stack and return what it exported.
+
+    Raises:
+        DeployError: if a resource cannot be made.
+        pulumi.RunError: if the program refuses its settings.
+    """
+    started = time.monotonic()
+    engine = Engine(workshop, on_made)
+    outputs = asyncio.run(_run(engine, stack_name, config))
+    return Deployment(stack_name, outputs, engine.made, time.monotonic() - started)
+
+
+def stack_config(stack_name: str, folder: Any = ROOT) -> Config:
+    """Return a stack's raw config map as Pulumi hands it over: strings, with JSON for what is nested.
+
+    Raises:
+        UnknownStackError: if the stack has no settings file.
+    """
+    file = folder / f"Pulumi.{stack_name}.yaml"
+    if not file.is_file():
+        known = sorted(each.name.split(".")[1] for each in folder.glob("Pulumi.*.yaml"))
+        raise UnknownStackError(f"There is no stack {stack_name!r}; there are: {', '.join(known)}.")
+    project = yaml.safe_load((folder / "Pulumi.yaml").read_text())
+    defaults = {f"{PROJECT}:{key}": entry["default"] for key, entry in project["config"].items()}
+    given = yaml.safe_load(file.read_text())["config"]
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in {**defaults, **given}.items()
+    }
+
+
+async def _run(engine: Engine, stack_name: str, config: Config) -> dict[str, Any]:
+    """Run the program under mocks, several times in one process and after failures if need be."""
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    settings.set_root_resource(None)
+    mocks.set_mocks(engine, project=PROJECT, stack=stack_name, preview=False)
+    pulumi.runtime.set_all_config(config)
+    try:
+        await stack.run_pulumi_func(_program)
+        root = settings.get_root_resource()
+        exported = root.outputs if isinstance(root, stack.Stack) else {}
+        return {key: await pulumi.Output.from_input(value).future() for key, value in exported.items()}
+    except Exception:
+        if engine.failures:
+            raise engine.failures[0] from None
+        raise
+    finally:
+        await _cancel_the_rest()
+        settings.set_root_resource(None)
+
+
+def _program() -> None:
+    """Run ``__main__.py`` as Pulumi does: its folder first on the path."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    runpy.run_path(str(PROGRAM), run_name="__main__")
+
+
+async def _cancel_the_rest() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -1,0 +1,83 @@
+"""SQS as API Gateway sees it: the form over HTTP, in the form that SQS answers, refusing what SQS refuses."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+NAMESPACE = "{http://queue.amazonaws.com/doc/2012-11-05/}"
+TIMEOUT_SECONDS = 29.0
+"""The longest that API Gateway waits for an integration."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a service answered."""
+
+    status: int
+    body: str
+
+
+def post(
+    url: str, body: str, headers: Mapping[str, str], credentials: Credentials, region: str
+) -> Answer:
+    """Send a signed form to SQS and return its answer, as JSON where JSON was asked for."""
+    refusal = _refused_by_sqs(body)
+    if refusal:
+        return refusal
+    request = AWSRequest("POST", url, headers=dict(headers), data=body.encode())
+    SigV4Auth(credentials, "sqs", region).add_auth(request)
+    prepared = request.prepare()
+    outgoing = urllib.request.Request(  # noqa: S310 - the emulator's own address
+        url, data=body.encode(), headers=dict(prepared.headers.items()), method="POST"
+    )
+    try:
+        with urllib.request.urlopen(outgoing, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+            answer = Answer(response.status, response.read().decode())
+    except urllib.error.HTTPError as error:
+        answer = Answer(error.code, error.read().decode())
+    accept = {name.lower(): value for name, value in headers.items()}.get("accept", "")
+    return Answer(answer.status, as_json(answer.body)) if accept == "application/json" else answer
+
+
+def _refused_by_sqs(body: str) -> Answer | None:
+    """Return what SQS answers to an empty attribute value, which the emulator lets pass."""
+    form = urllib.parse.parse_qs(body, keep_blank_values=True)
+    for key, values in form.items():
+        if key.startswith("MessageAttribute.") and key.endswith(".Value.StringValue") and values == [""]:
+            name = form.get(key.replace(".Value.StringValue", ".Name"), ["?"])[0]
+            return _error(
+                "InvalidParameterValue",
+                f"Message (user) attribute '{name}' must contain a non-empty value of type 'String'.",
+            )
+    return None
+
+
+def _error(code: str, message: str) -> Answer:
+    body = {"Error": {"Code": code, "Message": message, "Type": "Sender"}, "RequestId": "local"}
+    return Answer(400, json.dumps(body))
+
+
+def as_json(text: str) -> str:
+    """Return SQS's XML as the JSON that it answers with when asked for JSON."""
+    if not text.lstrip().startswith("<"):
+        return text
+    root = ElementTree.fromstring(text)  # noqa: S314 - the emulator's own answer
+    name = root.tag.removeprefix(NAMESPACE)
+    if name == "ErrorResponse":
+        return json.dumps(_children(root))
+    return json.dumps({name: _children(root)})
+
+
+def _children(element: ElementTree.Element) -> dict[str, object]:
+    return {
+        child.tag.removeprefix(NAMESPACE): _children(child) if len(child) else child.text
+        for child in element
+    }

@@ -1,0 +1,205 @@
+"""The stack's settings: Pulumi's raw config map in, the components' arguments out, every problem at once.
+
+The sections ``front_door``, ``authorizer`` and ``consumer`` hold arguments of the components of these names.
+Their keys and types are read off the components' own ``Args``, so nothing is said twice.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NotRequired, cast, get_args, get_origin
+
+import pulumi
+from pulumi.runtime import config
+from pydantic import TypeAdapter, ValidationError
+
+from components import authorizer, consumer, front_door
+from components.arguments import Problem
+from components.authorizer import AuthorizerArgs
+from components.consumer import ConsumerArgs
+from components.front_door import FrontDoorArgs
+
+HERE = Path(__file__).parent
+NAMESPACE = "sluice"
+SHARED = ("kms_key_arn", "log_retention_days", "alarm_topic_arn")
+"""What every component takes, set once beside the sections."""
+
+Values = dict[str, Any]
+"""Settings by name, each of the type that the component's ``Args`` say."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One key of the stack's config that holds the arguments of one component."""
+
+    key: str
+    shape: type
+    """The component's ``Args``."""
+    problems: Callable[[Any], list[Problem]]
+    wired: Collection[str]
+    """The arguments that come from other components and cannot be set."""
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """The type of each argument that can be set."""
+        hints = _settable(self.shape)
+        return {key: hint for key, hint in hints.items() if key not in (*self.wired, *SHARED)}
+
+    @property
+    def required(self) -> set[str]:
+        """The arguments that must be set."""
+        return set(self.shape.__required_keys__) - set(self.wired)  # type: ignore[attr-defined]
+
+
+FRONT_DOOR = Section(
+    "front_door",
+    FrontDoorArgs,
+    front_door.problems,
+    wired=(
+        "authorizer_function_arn",
+        "authorizer_cache_ttl_seconds",
+        "authorizer_token_pattern",
+        "log_principal",
+    ),
+)
+AUTHORIZER = Section("authorizer", AuthorizerArgs, authorizer.problems, wired=())
+CONSUMER = Section(
+    "consumer",
+    ConsumerArgs,
+    consumer.problems,
+    wired=("queue_arn", "queue_url", "queue_visibility_timeout_seconds"),
+)
+SECTIONS = (FRONT_DOOR, AUTHORIZER, CONSUMER)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments that the stack gives to each component."""
+
+    front_door: FrontDoorArgs
+    authorizer: AuthorizerArgs
+    consumer: ConsumerArgs
+    """Less what the front door gives: the queue's ARN and URL."""
+
+
+class SettingsError(pulumi.RunError):
+    """The stack's settings are wrong. Pulumi prints the message alone and exits with 1."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        """Tell all problems in one message."""
+        self.problems = tuple(problems)
+        count = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"
+        super().__init__("\n\n".join([f"Nothing was deployed: {count} wrong.", *map(str, problems)]))
+
+
+def stack_settings() -> Settings:
+    """Return the settings of the stack that is being deployed.
+
+    Raises:
+        SettingsError: with every problem of the settings and of all components' arguments.
+    """
+    return load({**config.get_config_env(), **config.CONFIG.get()})
+
+
+def load(raw: Mapping[str, Any]) -> Settings:
+    """Return the settings in a raw config map: strings by ``namespace:key``, with JSON for what is nested."""
+    mine = {
+        key.removeprefix(f"{NAMESPACE}:"): value
+        for key, value in raw.items()
+        if key.startswith(f"{NAMESPACE}:")
+    }
+    shared, found = _shared(mine)
+    values = {}
+    for section in SECTIONS:
+        given, unreadable = _object(section, mine.get(section.key, {}))
+        values[section.key], wrong = _validated(section.types, given)
+        missing = [Problem(key, None, "required") for key in sorted(section.required - given.keys())]
+        found += [each.under(f"{section.key}.") for each in (*unreadable, *wrong, *missing)]
+    if "code" in values["consumer"]:
+        values["consumer"]["code"] = str(HERE / values["consumer"]["code"])
+    values["consumer"]["queue_visibility_timeout_seconds"] = values["front_door"].get(
+        "visibility_timeout_seconds", front_door.VISIBILITY_TIMEOUT_SECONDS
+    )
+    for section in SECTIONS:
+        known = {each.path for each in found}
+        said = [each.under(f"{section.key}.") for each in section.problems(values[section.key])]
+        found += [each for each in said if each.path not in known]
+        values[section.key] |= shared
+    if found:
+        raise SettingsError([_named(each) for each in found])
+    return Settings(
+        front_door=cast(FrontDoorArgs, values["front_door"]),
+        authorizer=cast(AuthorizerArgs, values["authorizer"]),
+        consumer=cast(ConsumerArgs, values["consumer"]),
+    )
+
+
+def _shared(mine: Mapping[str, Any]) -> tuple[Values, list[Problem]]:
+    """Return the settings that all components share, and what is wrong beside the sections."""
+    types = {key: hint for key, hint in _settable(FrontDoorArgs).items() if key in SHARED}
+    sections = [section.key for section in SECTIONS]
+    given = {key: value for key, value in mine.items() if key not in sections and value != ""}
+    values, found = _validated(types, given, also=sections)
+    return values, found + front_door.problems(cast(FrontDoorArgs, values))
+
+
+def _object(section: Section, text: object) -> tuple[Values, list[Problem]]:
+    """Return what a section's key holds, which Pulumi hands over as JSON."""
+    try:
+        given = json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        given = text
+    if isinstance(given, dict):
+        return given, []
+    remedy = f"pulumi config set --path '{NAMESPACE}:{section.key}.KEY' VALUE"
+    return {}, [Problem("", text, f"a map of: {', '.join(section.types)}", remedy)]
+
+
+def _validated(
+    types: Mapping[str, Any], given: Mapping[str, Any], also: Collection[str] = ()
+) -> tuple[Values, list[Problem]]:
+    """Return the values that have the right type, and the problems of the others."""
+    values: Values = {}
+    found = []
+    for key, value in given.items():
+        if key not in types:
+            found.append(_unknown(key, value, [*types, *also]))
+            continue
+        try:
+            values[key] = TypeAdapter(types[key]).validate_python(value)
+        except ValidationError as error:
+            found += [
+                Problem(".".join([key, *map(str, each["loc"])]), each["input"], each["msg"])
+                for each in error.errors()
+            ]
+    return values, found
+
+
+def _unknown(key: str, value: object, known: list[str]) -> Problem:
+    close = difflib.get_close_matches(key, known, n=1)
+    remedy = f"did you mean {close[0]}?" if close else f"use one of: {', '.join(known)}"
+    return Problem(key, value, "no such setting", remedy)
+
+
+def _named(problem: Problem) -> Problem:
+    """Return a problem under its config key, with something to do about it."""
+    path = f"{NAMESPACE}:{problem.path.rstrip('.')}"
+    return replace(problem, path=path, remedy=problem.remedy or f"pulumi config set --path '{path}' VALUE")
+
+
+def _settable(shape: type) -> dict[str, Any]:
+    """Return the type of each argument as a setting: ``NotRequired[Input[str]]`` is ``str``."""
+    return {key: _plain(hint) for key, hint in shape.__annotations__.items()}
+
+
+def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type as typing describes it
+    parts = get_args(hint)
+    if get_origin(hint) is NotRequired:
+        return _plain(parts[0])
+    if get_origin(hint) is dict:
+        return dict[parts[0], _plain(parts[1])]  # type: ignore[misc]
+    if hint == pulumi.Input[str]:
+        return str
+    return hint

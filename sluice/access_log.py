@@ -1,0 +1,113 @@
+"""The access log line: the one place that knows its fields, for the side that writes and the side that reads.
+
+API Gateway replaces each ``$context`` variable by its bare text, and writes ``-`` where there is none. So
+every value is quoted, and only values that a client cannot write are taken: one quote inside a value would
+break the line, or forge another client's address.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import cast
+
+MAX_BYTES = 320
+"""What one line may take: 202 bytes over IPv4, 278 with IPv6, a long route and a principal."""
+ABSENT = "-"
+
+FIELDS = {
+    "requestId": "$context.requestId",
+    "ip": "$context.identity.sourceIp",
+    "time": "$context.requestTimeEpoch",
+    "method": "$context.httpMethod",
+    "route": "$context.resourcePath",
+    "status": "$context.status",
+    "waf": "$context.wafResponseCode",
+    "latency": "$context.responseLatency",
+    "backend": "$context.integrationStatus",
+    "principal": "$context.authorizer.principalId",
+}
+"""Field to variable, in the order of the line ("Variables for access logging", API Gateway guide)."""
+
+
+class MalformedLineError(ValueError):
+    """A line that is not exactly one of ours; the message says why and repeats nothing of the line."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One request as the front door saw it."""
+
+    request_id: str
+    ip: str
+    time: int
+    """When the request arrived, in milliseconds since 1970."""
+    method: str
+    route: str
+    status: int
+    waf: str | None
+    latency: int | None
+    """Milliseconds from request to answer."""
+    backend: int | None
+    """The status that the queue answered with, absent when it was never asked."""
+    principal: str | None
+
+
+def line_format(*, principal: bool) -> str:
+    """Return the stage's access log format.
+
+    Args:
+        principal: whether to log the authorizer's principal, which is safe only where the authorizer is ours
+            and lets no quote through. Otherwise the field is there and always absent.
+    """
+    values = FIELDS if principal else {**FIELDS, "principal": ABSENT}
+    return json.dumps(values, separators=(",", ":"))
+
+
+def parse(text: str) -> Line:
+    """Return the request that a line tells of.
+
+    Raises:
+        MalformedLineError: if the line has other fields, the same field twice, or a value of the wrong kind.
+    """
+    values = _strings(text)
+    return Line(
+        request_id=values["requestId"],
+        ip=values["ip"],
+        time=_whole(values["time"]),
+        method=values["method"],
+        route=values["route"],
+        status=_whole(values["status"]),
+        waf=_present(values["waf"]),
+        latency=_number(values["latency"]),
+        backend=_number(values["backend"]),
+        principal=_present(values["principal"]),
+    )
+
+
+def _strings(text: str) -> dict[str, str]:
+    try:
+        pairs = json.loads(text, object_pairs_hook=list)
+    except ValueError as error:
+        raise MalformedLineError("not JSON") from error
+    if not isinstance(pairs, list) or [key for key, _ in _pairs(pairs)] != list(FIELDS):
+        raise MalformedLineError("not exactly the fields of an access log line, each once, in order")
+    if not all(isinstance(value, str) for _, value in _pairs(pairs)):
+        raise MalformedLineError("a value that is not a string")
+    return cast(dict[str, str], dict(_pairs(pairs)))
+
+
+def _pairs(items: list[object]) -> list[tuple[object, object]]:
+    return [item for item in items if isinstance(item, tuple)]
+
+
+def _present(value: str) -> str | None:
+    return None if value == ABSENT else value
+
+
+def _number(value: str) -> int | None:
+    return None if value == ABSENT else _whole(value)
+
+
+def _whole(value: str) -> int:
+    if not (value.isascii() and value.isdecimal()):
+        raise MalformedLineError("a number field that holds no number")
+    return int(value)
