@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import GenericAlias
 from typing import Any, NotRequired, cast, get_args, get_origin
 
 import pulumi
@@ -199,7 +200,7 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type as typing describes it
     if get_origin(hint) is NotRequired:
         return _plain(parts[0])
     if get_origin(hint) is dict:
-        return dict[parts[0], _plain(parts[1])]  # type: ignore[misc]
+        return GenericAlias(dict, (parts[0], _plain(parts[1])))  # type: ignore[misc]
     if hint == pulumi.Input[str]:
         return str
     return hint

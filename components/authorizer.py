@@ -10,7 +10,7 @@ from sluice import tokens
 
 from . import archives, arguments, functions
 from .arguments import Problem
-from .monitoring import Alarm, Panel, create_alarms, lambda_metric
+from .monitoring import PERCENTILES, Alarm, Panel, create_alarms, lambda_metric
 
 LOG_RETENTION_DAYS = 30
 CACHE_TTL_SECONDS = 60
@@ -120,10 +120,11 @@ def panels(names: AuthorizerNames) -> list[Panel]:
     """Return the dashboard's graphs of an authorizer with a function."""
     function = names["function"]
     return [
-        Panel("Authorizer: decisions", [lambda_metric(function, each) for each in ("Invocations", "Errors")]),
         Panel(
-            "Authorizer: time (ms)", [lambda_metric(function, "Duration", each) for each in ("p50", "p99")]
+            "Authorizer: decisions",
+            [lambda_metric(function, "Invocations"), lambda_metric(function, "Errors")],
         ),
+        Panel("Authorizer: time (ms)", [lambda_metric(function, "Duration", each) for each in PERCENTILES]),
     ]
 
 
@@ -133,8 +134,8 @@ class Authorizer(pulumi.ComponentResource):
     It makes at most a function; the front door attaches it: pass ``front_door_args()`` (in Python) or the
     outputs (elsewhere) on to `FrontDoor`.
 
-    Children, for kind ``token``: ``<name>-logs``, ``<name>-role``, ``<name>-policy``, ``<name>-function`` and,
-    with a topic, ``<name>-errors-alarm``.
+    Children, for kind ``token``: ``<name>-logs``, ``<name>-role``, ``<name>-policy``, ``<name>-function``
+    and, with a topic, ``<name>-errors-alarm``.
     """
 
     function_arn: pulumi.Output[str | None]

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from . import archives, arguments, functions, policies
 from .arguments import Problem
-from .monitoring import Alarm, Metric, Panel, create_alarms, lambda_metric
+from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms, lambda_metric
 
 LAYER_LOCK = archives.HANDLERS / "layers" / "consumer.txt"
 ENTRY = "consumer:record_handler"
@@ -138,7 +138,7 @@ def _visibility_problems(args: ConsumerArgs) -> list[Problem]:
         Problem(
             "timeout_seconds",
             timeout,
-            f"at most a {VISIBILITY_FACTOR}th of the queue's visibility timeout, which is {visibility} seconds",
+            f"at most a {VISIBILITY_FACTOR}th of the queue's visibility timeout, {visibility} seconds",
             f"lower it to {visibility // VISIBILITY_FACTOR}, or raise the front door's "
             f"visibility_timeout_seconds to {VISIBILITY_FACTOR * timeout}",
         )
@@ -181,7 +181,7 @@ def panels(names: ConsumerNames) -> list[Panel]:
             "Consumer: runs",
             [lambda_metric(function, each) for each in ("Invocations", "Errors", "Throttles")],
         ),
-        Panel("Consumer: time (ms)", [lambda_metric(function, "Duration", each) for each in ("p50", "p99")]),
+        Panel("Consumer: time (ms)", [lambda_metric(function, "Duration", each) for each in PERCENTILES]),
     ]
 
 

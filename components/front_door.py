@@ -1,7 +1,7 @@
 """`FrontDoor`: an HTTP endpoint that puts what it is sent into a queue, with nothing in between."""
 
 import re
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -12,7 +12,7 @@ from . import api_definition, arguments, policies
 from .api_definition import JSON, Definition, GatewayAnswer, IntegrationAnswer
 from .arguments import Problem
 from .message_queues import LONGEST_RETENTION_SECONDS, QueuePair, QueueSpec, create_queues
-from .monitoring import Alarm, Metric, Panel, create_alarms
+from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms
 from .templates import Answer
 
 KIB = 1024
@@ -168,7 +168,7 @@ def panels(names: FrontDoorNames) -> list[Panel]:
     queue, dead = names["queue"], names["dead_letter_queue"]
     return [
         Panel("Requests", [_api_metric(names, each) for each in ("Count", "4XXError", "5XXError")]),
-        Panel("Time to answer (ms)", [_api_metric(names, "Latency", each) for each in ("p50", "p99")]),
+        Panel("Time to answer (ms)", [_api_metric(names, "Latency", each) for each in PERCENTILES]),
         Panel(
             "Messages",
             [_queue_metric(queue, each) for each in ("NumberOfMessagesSent", "NumberOfMessagesDeleted")],
@@ -390,7 +390,7 @@ class FrontDoor(pulumi.ComponentResource):
     def _create_answer(
         self, answer: IntegrationAnswer, integration: aws.apigateway.Integration
     ) -> pulumi.Resource:
-        where = {
+        where: dict[str, Any] = {
             "rest_api": integration.rest_api,
             "resource_id": integration.resource_id,
             "http_method": integration.http_method,

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 MINUTE = 60
+PERCENTILES = ("p50", "p99")
 
 
 class Missing(StrEnum):

@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
@@ -15,7 +15,9 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.batch.base import ExceptionInfo, FailureResponse, SuccessResponse
+    from types import TracebackType
+
+    from aws_lambda_powertools.utilities.batch.base import FailureResponse, SuccessResponse
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_sqs import SQSClient
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 RecordHandler = Callable[[SQSRecord], object]
 RawRecord = dict[str, Any]
 """A record as Lambda hands it over ("Example Amazon SQS message event", Lambda guide)."""
+ExceptionInfo: TypeAlias = "tuple[type[BaseException] | None, BaseException | None, TracebackType | None]"
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def retry_delay(receives: int, base: int, cap: int, jitter: float) -> int:
     that records that failed together do not come back together.
     """
     # Beyond 2**32 doubling changes nothing that a visibility timeout can hold.
-    longest = min(cap, base * 2 ** min(receives - 1, 32))
+    longest: int = min(cap, base * 2 ** min(receives - 1, 32))
     return round(longest * (1 - jitter / 2))
 
 
@@ -81,7 +84,7 @@ class RetryingProcessor(BatchProcessor):
         self._logger.info("handled", extra=identity(record))
         return super().success_handler(record, result)
 
-    def failure_handler(self, record: RawRecord, exception: "ExceptionInfo") -> "FailureResponse":
+    def failure_handler(self, record: RawRecord, exception: ExceptionInfo) -> "FailureResponse":
         """Count a record that failed, and make it visible again after its backoff."""
         receives = int(record["attributes"]["ApproximateReceiveCount"])
         delay = retry_delay(
@@ -92,7 +95,7 @@ class RetryingProcessor(BatchProcessor):
         )
         self._metrics.add_metric("RecordsFailed", MetricUnit.Count, 1)
         told = {**identity(record), "receives": receives, "retry_in_seconds": delay}
-        self._logger.error("failed", extra=told, exc_info=exception)
+        self._logger.error("failed", extra=told, exc_info=exception[1])
         self._postpone(record, delay)
         return super().failure_handler(record, exception)
 

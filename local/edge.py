@@ -1,7 +1,7 @@
 """The edge: one reverse proxy in front of the emulator that adds what its API Gateway lacks.
 
-Request ids and source addresses, access log lines in the stage's own format, 413 over 10 MB, empty bodies where
-there may be none, and gateway responses for faults of an integration. It reads every setting from the
+Request ids and source addresses, access log lines in the stage's own format, 413 over 10 MB, empty bodies
+where there may be none, and gateway responses for faults of an integration. It reads every setting from the
 emulator's own API, so it knows nothing that was not deployed.
 """
 
@@ -31,7 +31,8 @@ ABSENT = "-"
 VARIABLE = re.compile(r"\$context\.([A-Za-z][A-Za-z0-9_.]*[A-Za-z0-9])")
 ERROR_VARIABLE = re.compile(r"\$context\.(error\.messageString|error\.responseType|error\.message|requestId)")
 HOP_BY_HOP = {
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+    "transfer-encoding",
     "upgrade", "host", "content-length",
 }  # fmt: skip
 FAULTS = {
@@ -254,7 +255,7 @@ def log_line(log_format: str, context: Mapping[str, Any]) -> str:
 
 def flat(context: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return a context's values by their dotted names."""
-    values = {}
+    values: dict[str, str] = {}
     for key, value in context.items():
         if isinstance(value, Mapping):
             values |= flat(value, f"{prefix}{key}.")
@@ -264,7 +265,7 @@ def flat(context: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def fault(settings: StageSettings, fault_type: str, context: Mapping[str, Any]) -> Answer:
-    """Return what API Gateway answers to a fault: the gateway response that is deployed for it, or for all."""
+    """Return what API Gateway answers to a fault: the gateway response deployed for it, or for all."""
     status, message = FAULTS[fault_type]
     family = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"  # noqa: PLR2004 - HTTP
     responses = settings.gateway_responses

@@ -1,4 +1,4 @@
-"""Runs the Pulumi program in this process: the same ``__main__.py``, with makers in the place of the engine."""
+"""Runs the Pulumi program in this process: the same ``__main__.py``, with makers in place of the engine."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -18,7 +19,6 @@ from .makers import Workshop, call, make
 
 PROJECT = "sluice"
 PROGRAM = ROOT / "__main__.py"
-INTERNAL = "internals"
 
 Config = dict[str, Any]
 
@@ -103,7 +103,7 @@ def deploy(
     return Deployment(stack_name, outputs, engine.made, time.monotonic() - started)
 
 
-def stack_config(stack_name: str, folder: Any = ROOT) -> Config:
+def stack_config(stack_name: str, folder: Path = ROOT) -> Config:
     """Return a stack's raw config map as Pulumi hands it over: strings, with JSON for what is nested.
 
     Raises:
@@ -117,14 +117,15 @@ def stack_config(stack_name: str, folder: Any = ROOT) -> Config:
     defaults = {f"{PROJECT}:{key}": entry["default"] for key, entry in project["config"].items()}
     given = yaml.safe_load(file.read_text())["config"]
     return {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in {**defaults, **given}.items()
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in {**defaults, **given}.items()
     }
 
 
 async def _run(engine: Engine, stack_name: str, config: Config) -> dict[str, Any]:
     """Run the program under mocks, several times in one process and after failures if need be."""
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
-    settings.set_root_resource(None)
+    settings.set_root_resource(None)  # type: ignore[arg-type]
     mocks.set_mocks(engine, project=PROJECT, stack=stack_name, preview=False)
     pulumi.runtime.set_all_config(config)
     try:
@@ -138,7 +139,7 @@ async def _run(engine: Engine, stack_name: str, config: Config) -> dict[str, Any
         raise
     finally:
         await _cancel_the_rest()
-        settings.set_root_resource(None)
+        settings.set_root_resource(None)  # type: ignore[arg-type]
 
 
 def _program() -> None:

@@ -47,7 +47,10 @@ def function(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Output
 def layer_version(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]:
     """Make a layer, built again for this machine's interpreter from the lock that it carries."""
     inputs.only_on_aws("compatibleRuntimes", "compatibleArchitectures")
-    with zipfile.ZipFile(io.BytesIO(zipped(inputs["code"]))) as built, tempfile.TemporaryDirectory() as scratch:
+    with (
+        zipfile.ZipFile(io.BytesIO(zipped(inputs["code"]))) as built,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         lock = Path(scratch, archives.LAYER_LOCK)
         lock.write_bytes(built.read(archives.LAYER_LOCK))
         content = archives.layer(lock, archives.Target.host()).read_bytes()
@@ -75,17 +78,15 @@ def event_source_mapping(workshop: Workshop, _name: str, inputs: Inputs) -> tupl
     client = workshop.aws.client("lambda")
     role = client.get_function(FunctionName=inputs["functionName"])["Configuration"]["Role"]
     _check_poller(workshop, role, queue_arn)
-    scaling = inputs.get("scalingConfig")
-    made = client.create_event_source_mapping(
-        EventSourceArn=queue_arn,
-        **inputs.pick(
-            FunctionName="functionName",
-            BatchSize="batchSize",
-            MaximumBatchingWindowInSeconds="maximumBatchingWindowInSeconds",
-            FunctionResponseTypes="functionResponseTypes",
-        ),
-        **({"ScalingConfig": {"MaximumConcurrency": scaling["maximumConcurrency"]}} if scaling else {}),
+    wanted = inputs.pick(
+        FunctionName="functionName",
+        BatchSize="batchSize",
+        MaximumBatchingWindowInSeconds="maximumBatchingWindowInSeconds",
+        FunctionResponseTypes="functionResponseTypes",
     )
+    if "scalingConfig" in inputs:
+        wanted["ScalingConfig"] = {"MaximumConcurrency": inputs["scalingConfig"]["maximumConcurrency"]}
+    made = client.create_event_source_mapping(EventSourceArn=queue_arn, **wanted)
     return made["UUID"], {"uuid": made["UUID"]}
 
 
@@ -109,6 +110,10 @@ def zipped(archive: Any) -> bytes:  # noqa: ANN401 - an asset as Pulumi hands it
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as written:
         for path, asset in archive.assets.items():
-            text = asset.text.encode() if isinstance(asset, pulumi.StringAsset) else Path(asset.path).read_bytes()
+            text = (
+                asset.text.encode()
+                if isinstance(asset, pulumi.StringAsset)
+                else Path(asset.path).read_bytes()
+            )
             written.writestr(path, text)
     return target.getvalue()

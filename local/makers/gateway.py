@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pulumi
 
+from components import policies
 from local.standin.integration import URI_PARAMETER
 
 from .compute import LocalSetupError, zipped
 from .registry import Inputs, Outputs, Workshop, auto_name, makes
 
 STANDIN = Path(__file__).parent.parent / "standin"
+STANDIN_NAME = "local-integrations"
 STANDIN_TIMEOUT_SECONDS = 29
 
 
@@ -172,7 +174,11 @@ def stage(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]
             restApiId=api,
             stageName=name,
             patchOperations=[
-                {"op": "replace", "path": "/accessLogSettings/destinationArn", "value": log["destinationArn"]},
+                {
+                    "op": "replace",
+                    "path": "/accessLogSettings/destinationArn",
+                    "value": log["destinationArn"],
+                },
                 {"op": "replace", "path": "/accessLogSettings/format", "value": log["format"]},
             ],
         )
@@ -193,7 +199,11 @@ def method_settings(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str,
         restApiId=inputs["restApi"],
         stageName=inputs["stageName"],
         patchOperations=[
-            {"op": "replace", "path": f"/{path}/throttling/rateLimit", "value": str(settings["throttlingRateLimit"])},
+            {
+                "op": "replace",
+                "path": f"/{path}/throttling/rateLimit",
+                "value": str(settings["throttlingRateLimit"]),
+            },
             {
                 "op": "replace",
                 "path": f"/{path}/throttling/burstLimit",
@@ -236,11 +246,14 @@ def _create_standin(workshop: Workshop) -> str:
     files: dict[str, pulumi.Asset | pulumi.Archive] = {
         f"standin/{file.name}": pulumi.FileAsset(str(file)) for file in sorted(STANDIN.glob("*.py"))
     }
+    role = workshop.aws.client("iam").create_role(
+        RoleName=STANDIN_NAME, AssumeRolePolicyDocument=policies.trusts("lambda.amazonaws.com")
+    )["Role"]
     arn: str = workshop.aws.client("lambda").create_function(
-        FunctionName="local-integrations",
+        FunctionName=STANDIN_NAME,
         Runtime="python3.13",
         Handler="standin.integration.handler",
-        Role=f"arn:aws:iam::{workshop.aws.account}:role/local-integrations",
+        Role=role["Arn"],
         Timeout=STANDIN_TIMEOUT_SECONDS,
         Code={"ZipFile": zipped(pulumi.AssetArchive(files))},
     )["FunctionArn"]

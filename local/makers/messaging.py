@@ -1,8 +1,13 @@
 """Makers for SQS."""
 
+from typing import TYPE_CHECKING
+
 from .registry import Inputs, Outputs, Workshop, auto_name, makes
 
-ATTRIBUTES = {
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+ATTRIBUTES: "dict[str, QueueAttributeNameType]" = {
     "maxMessageSize": "MaximumMessageSize",
     "visibilityTimeoutSeconds": "VisibilityTimeout",
     "messageRetentionSeconds": "MessageRetentionPeriod",
@@ -35,9 +40,11 @@ def redrive_allow_policy(workshop: Workshop, _name: str, inputs: Inputs) -> tupl
     return _attribute(workshop, inputs, "RedriveAllowPolicy", inputs["redriveAllowPolicy"])
 
 
-def _attribute(workshop: Workshop, inputs: Inputs, name: str, value: str) -> tuple[str, Outputs]:
+def _attribute(
+    workshop: Workshop, inputs: Inputs, name: "QueueAttributeNameType", value: str
+) -> tuple[str, Outputs]:
     url: str = inputs["queueUrl"]
-    workshop.aws.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={name: value})  # type: ignore[dict-item]
+    workshop.aws.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={name: value})
     return url, {}
 
 

@@ -123,7 +123,7 @@ def auto_name(name: str) -> str:
 
 
 def whole(value: Any) -> Any:  # noqa: ANN401 - inputs of every type
-    """Make whole floats integers at any depth: Pulumi hands over every number as a float, boto3 refuses that."""
+    """Make whole floats integers at any depth: Pulumi knows no others, and boto3 refuses floats."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):

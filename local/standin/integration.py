@@ -56,9 +56,9 @@ def handler(event: Event, _context: object) -> Response:
     try:
         answer = answer_to(event, context, deployed(event))
     except (ConfigurationError, TemplateError, ClientError) as error:
-        print(f"integration cannot work: {error}")  # noqa: T201 - the function's log
+        print(f"integration cannot work: {error}")
         return {"statusCode": 500, "headers": {FAULT_HEADER: "API_CONFIGURATION_ERROR"}, "body": "{}"}
-    print(json.dumps({"requestId": context["requestId"], "status": answer["statusCode"]}))  # noqa: T201
+    print(json.dumps({"requestId": context["requestId"], "status": answer["statusCode"]}))
     return answer
 
 
@@ -66,7 +66,8 @@ def template_context(event: Event) -> dict[str, Any]:
     """Return ``$context`` as API Gateway fills it for this request."""
     given = event["requestContext"]
     names = (
-        "accountId", "apiId", "extendedRequestId", "httpMethod", "path", "protocol", "requestId", "requestTime",
+        "accountId", "apiId", "extendedRequestId", "httpMethod", "path", "protocol", "requestId",
+        "requestTime",
         "requestTimeEpoch", "resourceId", "resourcePath", "stage",
     )  # fmt: skip
     context = {name: given[name] for name in names if given.get(name) is not None}
@@ -79,7 +80,7 @@ def answer_to(event: Event, context: dict[str, Any], integration: Integration) -
     """Carry a request to the service and its answer back."""
     request = request_of(event)
     form = render(request_template(integration, request), request, context, event.get("stageVariables")).text
-    headers = request_headers(integration, request)
+    headers = request_headers(integration)
     target = SQS_URI.fullmatch(integration.uri)
     if target is None:
         raise ConfigurationError(f"this stand-in knows SQS by path only, not {integration.uri}")
@@ -116,7 +117,9 @@ def response_from(service: sqs_wire.Answer, integration: Integration, context: d
 
 def request_of(event: Event) -> Request:
     """Return what a template can read; what the edge added on the way is not the client's."""
-    headers = {key: value for key, value in (event.get("headers") or {}).items() if not key.startswith("x-edge-")}
+    headers = {
+        key: value for key, value in (event.get("headers") or {}).items() if not key.startswith("x-edge-")
+    }
     return Request(
         body=event.get("body") or "",
         headers=headers,
@@ -135,7 +138,7 @@ def request_template(integration: Integration, request: Request) -> str:
     return template
 
 
-def request_headers(integration: Integration, request: Request) -> dict[str, str]:
+def request_headers(integration: Integration) -> dict[str, str]:
     """Return the headers that the service gets."""
     headers = {}
     for target, source in integration.request_parameters.items():

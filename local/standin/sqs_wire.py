@@ -4,7 +4,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,9 +25,7 @@ class Answer:
     body: str
 
 
-def post(
-    url: str, body: str, headers: Mapping[str, str], credentials: Credentials, region: str
-) -> Answer:
+def post(url: str, body: str, headers: Mapping[str, str], credentials: Credentials, region: str) -> Answer:
     """Send a signed form to SQS and return its answer, as JSON where JSON was asked for."""
     refusal = _refused_by_sqs(body)
     if refusal:
@@ -69,15 +67,14 @@ def as_json(text: str) -> str:
     """Return SQS's XML as the JSON that it answers with when asked for JSON."""
     if not text.lstrip().startswith("<"):
         return text
-    root = ElementTree.fromstring(text)  # noqa: S314 - the emulator's own answer
+    root = ET.fromstring(text)
     name = root.tag.removeprefix(NAMESPACE)
     if name == "ErrorResponse":
         return json.dumps(_children(root))
     return json.dumps({name: _children(root)})
 
 
-def _children(element: ElementTree.Element) -> dict[str, object]:
+def _children(element: ET.Element) -> dict[str, object]:
     return {
-        child.tag.removeprefix(NAMESPACE): _children(child) if len(child) else child.text
-        for child in element
+        child.tag.removeprefix(NAMESPACE): _children(child) if len(child) else child.text for child in element
     }

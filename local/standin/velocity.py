@@ -1,4 +1,4 @@
-"""API Gateway's mapping templates: Velocity, with ``$input``, ``$util``, ``$context`` and ``$stageVariables``.
+"""API Gateway's mapping templates: Velocity with ``$input``, ``$util``, ``$context``, ``$stageVariables``.
 
 ("API Gateway mapping template and access logging variable reference", API Gateway guide)
 """
@@ -90,7 +90,11 @@ class Input:
         """Return a parameter by name, looked for in path, query and headers, or the map of all."""
         request = self._request
         if name is None:
-            return {"path": dict(request.path), "querystring": dict(request.query), "header": dict(request.headers)}
+            return {
+                "path": dict(request.path),
+                "querystring": dict(request.query),
+                "header": dict(request.headers),
+            }
         lowered = {key.lower(): value for key, value in request.headers.items()}
         return request.path.get(name) or request.query.get(name) or lowered.get(name.lower()) or ""
 

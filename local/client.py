@@ -1,0 +1,61 @@
+"""The client of the demo: many requests at once, each with what was sent and what came back."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+CONNECTIONS = 8
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request and its answer."""
+
+    body: bytes
+    status: int
+    answer: Mapping[str, Any]
+
+    @property
+    def message(self) -> tuple[str, str]:
+        """The id that the message got and the hash of what was sent."""
+        return self.answer["messageId"], hashlib.sha256(self.body).hexdigest()
+
+
+def post_all(
+    url: str, bodies: Iterable[bytes], token: str | None, headers: Mapping[str, str] | None = None
+) -> Sequence[Sent]:
+    """Send bodies over a few connections at once and return what came of each, in order."""
+    return asyncio.run(_post_all(url, bodies, {**_authorization(token), **(headers or {})}))
+
+
+def post(url: str, body: bytes, token: str | None = None, headers: Mapping[str, str] | None = None) -> Sent:
+    """Send one body."""
+    return post_all(url, [body], token, headers)[0]
+
+
+async def _post_all(url: str, bodies: Iterable[bytes], headers: Mapping[str, str]) -> Sequence[Sent]:
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with aiohttp.ClientSession(
+        connector=connector, headers={"Content-Type": JSON, **headers}
+    ) as session:
+        return await asyncio.gather(*(_post(session, url, body) for body in bodies))
+
+
+async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> Sent:
+    async with session.post(url, data=body) as response:
+        text = await response.text()
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = {"not JSON": text}
+    return Sent(body, response.status, answer)
+
+
+def _authorization(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}

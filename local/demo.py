@@ -1,0 +1,256 @@
+"""``make demo``: deploys the example stacks on the local AWS, sends real requests, shows what happened."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.table import Table
+
+from sluice import tokens
+
+from .client import Sent, post, post_all
+from .say import Say
+from .stack import LocalAws, LocalStack, local_aws
+
+STACKS = ("dev", "open")
+MESSAGES = 500
+"""How many plain messages each stack gets."""
+BATCH_MATES = 9
+PATIENCE_SECONDS = 30.0
+LARGE = 200 * 1024
+MIB = 1024 * 1024
+AWKWARD = [
+    b"a=1&b=2&Action=DeleteQueue&MessageBody=x",
+    b"100% + 1 = 101% %26 %zz",
+    b"\"double\" 'single' `back` \\ $input.body #set($a = 1) ${x}",
+    "line\nline\r\n\ttab \u00e9 \u4e2d\u6587 \U0001f600 \U0001f468\u200d\U0001f469\u200d\U0001f467".encode(),
+    b'{"json": [1, {"a": null}]}',
+]
+"""Bodies that break a template which is careless with quoting or encoding."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was shown, or not."""
+
+    name: str
+    ok: bool
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run of the demo came to."""
+
+    ok: bool
+    seconds: dict[str, float]
+    checks: list[Check]
+
+
+def run(*, as_json: bool) -> int:
+    """Run the demo and print its report; 0 if everything holds."""
+    started = time.monotonic()
+    say = Say()
+    with local_aws(say) as local:
+        deployed = [local.up(name) for name in STACKS]
+        say.line("Sending requests")
+        with ThreadPoolExecutor(len(deployed)) as pool:
+            checks = [
+                each for found in pool.map(lambda stack: examine(local, stack), deployed) for each in found
+            ]
+    report = Report(
+        ok=all(check.ok for check in checks),
+        seconds={
+            "deploy": round(deployed[0].deployment.seconds, 2),
+            "total": round(time.monotonic() - started, 2),
+        },
+        checks=checks,
+    )
+    print(json.dumps(asdict(report))) if as_json else show(report)
+    return 0 if report.ok else 1
+
+
+def examine(local: LocalAws, stack: LocalStack) -> list[Check]:
+    """Send one stack everything that the demo knows, and check what came of it."""
+    return [
+        Check(f"{stack.deployment.stack}: {name}", ok, detail) for name, ok, detail in _findings(local, stack)
+    ]
+
+
+Finding = tuple[str, bool, dict[str, Any]]
+
+
+def _findings(local: LocalAws, stack: LocalStack) -> Iterator[Finding]:
+    # The poison goes first: its receives take seconds, in which everything else happens.
+    poison, mates = send_poison(stack)
+    plain = send(stack, [b'{"number": %d}' % number for number in range(MESSAGES)])
+    awkward = send(stack, [*AWKWARD, large_body()])
+    if stack.token:
+        yield refusals(stack)
+    yield oversize(stack)
+    yield accepted_and_handled(local, stack, [*plain, *mates, *awkward])
+    yield byte_for_byte(local, stack, awkward)
+    yield dead_letter(local, stack, poison, mates)
+    yield broken_queue(local, stack)
+
+
+def send(stack: LocalStack, bodies: Sequence[bytes]) -> Sequence[Sent]:
+    """Send bodies to a stack with its token."""
+    return post_all(stack.outputs["url"], bodies, stack.token)
+
+
+def send_poison(stack: LocalStack) -> tuple[Sent, Sequence[Sent]]:
+    """Send one message that the consumer refuses, and others that share its batch."""
+    poison, *mates = send(stack, [b"poison", *(b'{"mate": %d}' % number for number in range(BATCH_MATES))])
+    return poison, mates
+
+
+def large_body() -> bytes:
+    """Return 200 KB of everything awkward."""
+    unit = b"&=+%\"'\\ " + "\u00e9\U0001f600\n".encode()
+    return b'{"filling": ' + unit * (LARGE // len(unit)) + b"}"
+
+
+def accepted_and_handled(local: LocalAws, stack: LocalStack, sent: Sequence[Sent]) -> Finding:
+    """Check that exactly what was accepted was handled, message by message."""
+    accepted = Counter(each.message for each in sent if each.status == 202)  # noqa: PLR2004 - HTTP
+    started = time.monotonic()
+    handled = wait_until(lambda: recorded(local, stack), lambda found: found == accepted)
+    return (
+        "accepted and handled",
+        len(accepted) == len(sent) and handled == accepted,
+        {
+            "sent": len(sent),
+            "accepted": accepted.total(),
+            "handled": handled.total(),
+            "lost": (accepted - handled).total(),
+            "extra": (handled - accepted).total(),
+            "waited": round(time.monotonic() - started, 2),
+        },
+    )
+
+
+def byte_for_byte(local: LocalAws, stack: LocalStack, awkward: Sequence[Sent]) -> Finding:
+    """Check that awkward bodies arrived as they were sent."""
+    found = recorded(local, stack)
+    same = sum(each.status == 202 and found[each.message] == 1 for each in awkward)  # noqa: PLR2004 - HTTP
+    detail = {"sent": len(awkward), "same": same, "largest": max(len(each.body) for each in awkward)}
+    return "awkward bytes arrive byte for byte", same == len(awkward), detail
+
+
+def recorded(local: LocalAws, stack: LocalStack) -> Counter[tuple[str, str]]:
+    """Return what the recorder wrote: each message's id and body hash, as often as it was handled."""
+    pages = (
+        local.aws.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(TableName=stack.outputs["consumer_table"], ConsistentRead=True)
+    )
+    return Counter(
+        {
+            (item["id"]["S"], item["body_sha256"]["S"]): int(item["handled"]["N"])
+            for page in pages
+            for item in page["Items"]
+        }
+    )
+
+
+def dead_letter(local: LocalAws, stack: LocalStack, poison: Sent, mates: Sequence[Sent]) -> Finding:
+    """Check that the poison ends in the dead-letter queue after its receives, and its batch-mates do not."""
+    sqs = local.aws.client("sqs")
+    url = stack.outputs["dead_letter_queue_url"]
+    redrive = sqs.get_queue_attributes(QueueUrl=stack.outputs["queue_url"], AttributeNames=["RedrivePolicy"])
+    allowed = json.loads(redrive["Attributes"]["RedrivePolicy"])["maxReceiveCount"]
+    found = wait_until(
+        lambda: sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["ApproximateReceiveCount"]
+        ).get("Messages", []),
+        bool,
+    )
+    ids = [each["MessageId"] for each in found]
+    receives = failed_receives(local, stack, poison.answer["messageId"])
+    handled = recorded(local, stack)
+    return (
+        "a poison message ends in the dead-letter queue",
+        ids == [poison.answer["messageId"]]
+        and found[0]["Body"].encode() == poison.body
+        and receives == allowed
+        and all(handled[mate.message] == 1 for mate in mates),
+        {
+            "receives": receives,
+            "max_receive_count": allowed,
+            "dead_letters": len(ids),
+            "batch_mates_handled": sum(handled[mate.message] for mate in mates),
+        },
+    )
+
+
+def failed_receives(local: LocalAws, stack: LocalStack, message_id: str) -> int:
+    """Return how often the consumer says that a message failed."""
+    events = (
+        local.aws.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(logGroupName=stack.outputs["consumer_log"], filterPattern="failed")
+    )
+    lines = [event["message"] for page in events for event in page["events"]]
+    return sum(message_id in line and '"message":"failed"' in line for line in lines)
+
+
+def refusals(stack: LocalStack) -> Finding:
+    """Check that callers without a token that is known are refused."""
+    url = stack.outputs["url"]
+    got = {
+        "no token": post(url, b"{}"),
+        "unknown token": post(url, b"{}", tokens.mint()),
+        "malformed token": post(url, b"{}", "secret"),
+    }
+    expected = {"no token": 401, "unknown token": 403, "malformed token": 401}
+    statuses = {name: each.status for name, each in got.items()}
+    shaped = all(set(each.answer) == {"code", "message", "requestId"} for each in got.values())
+    return "callers without a known token are refused", statuses == expected and shaped, statuses
+
+
+def oversize(stack: LocalStack) -> Finding:
+    """Check that a body over the queue's limit, and one over API Gateway's, are refused in our words."""
+    got = {
+        "over the queue's limit": post(stack.outputs["url"], b"x" * (MIB // 2), stack.token),
+        "over 10 MB": post(stack.outputs["url"], b"x" * (11 * MIB), stack.token),
+    }
+    ok = all(each.status == 413 and each.answer.get("code") == "REQUEST_TOO_LARGE" for each in got.values())  # noqa: PLR2004 - HTTP
+    return "an oversize body is refused", ok, {name: each.status for name, each in got.items()}
+
+
+def broken_queue(local: LocalAws, stack: LocalStack) -> Finding:
+    """Delete the queue behind the API's back, and check that nobody is told that a message was accepted."""
+    local.aws.client("sqs").delete_queue(QueueUrl=stack.outputs["queue_url"])
+    got = send(stack, [b"{}"] * 3)
+    statuses = Counter(str(each.status) for each in got)
+    ok = all(each.status >= 500 and each.answer.get("code") == "QUEUE_UNAVAILABLE" for each in got)  # noqa: PLR2004 - HTTP
+    return "a broken queue is answered honestly", ok, dict(statuses)
+
+
+Found = TypeVar("Found")
+
+
+def wait_until(look: Callable[[], Found], enough: Callable[[Found], bool]) -> Found:
+    """Look until it is enough, or patience ends; return what was seen last."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not enough(found := look()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def show(report: Report) -> None:
+    """Print the report as a table."""
+    table = Table("", "what was shown", "figures", title="Sluice on a local AWS")
+    for check in report.checks:
+        figures = ", ".join(f"{name} {value}" for name, value in check.detail.items())
+        table.add_row("[green]ok[/]" if check.ok else "[red]NO[/]", check.name, figures)
+    console = Console()
+    console.print(table)
+    verdict = "Everything holds." if report.ok else "Something does not hold."
+    console.print(f"{verdict} Deployed in {report.seconds['deploy']} s, {report.seconds['total']} s in all.")

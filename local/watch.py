@@ -1,0 +1,79 @@
+"""``python -m local up``: a stack to play with, and one line for each thing that happens."""
+
+import json
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from .say import Say
+from .stack import LocalAws, LocalStack, local_aws
+
+POLL_SECONDS = 0.3
+HEADING = "Ctrl-C ends it. What happens:"
+
+
+def up(stack: str) -> int:
+    """Deploy a stack and tell what happens on it until Ctrl-C."""
+    with local_aws(Say(), on_request=tell_request) as local:
+        deployed = local.up(stack)
+        print(f"\nURL: {deployed.outputs['url']}\n\n{curl(deployed)}\n\n{HEADING}", flush=True)
+        try:
+            for line in handled_lines(local, deployed.outputs["consumer_log"]):
+                print(line, flush=True)
+        except KeyboardInterrupt:
+            print("\nStopping.", flush=True)
+    return 0
+
+
+def curl(deployed: LocalStack) -> str:
+    """Return a command line that sends a message, ready to paste."""
+    words = ["curl", "-i", deployed.outputs["url"], "-H", "Content-Type: application/json"]
+    if deployed.token:
+        words += ["-H", f"Authorization: Bearer {deployed.token}"]
+    return shlex.join([*words, "-d", '{"hello": "world"}'])
+
+
+def tell_request(context: Mapping[str, str]) -> None:
+    """Print one line for a request that the front door answered."""
+    print(
+        f"{clock()}  request  {context['status']}  {context['httpMethod']} {context.get('resourcePath', '-')}"
+        f"  {context['responseLatency']} ms  request id {context['requestId']}",
+        flush=True,
+    )
+
+
+def handled_lines(local: LocalAws, log_group: str) -> Iterator[str]:
+    """Yield one line for each message that the consumer handled or failed, for ever."""
+    logs = local.aws.client("logs")
+    seen: set[str] = set()
+    while True:
+        for event in logs.filter_log_events(logGroupName=log_group)["events"]:
+            if event["eventId"] not in seen:
+                seen.add(event["eventId"])
+                line = message_line(event["message"])
+                if line:
+                    yield line
+        time.sleep(POLL_SECONDS)
+
+
+def message_line(text: str) -> str | None:
+    """Return what a line of the consumer's log says of a message, if it does."""
+    try:
+        said: dict[str, Any] = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or said.get("message") not in {"handled", "failed"}:
+        return None
+    line = f"{clock()}  message  {said['message']}  {said['message_id']}  request id {said['request_id']}"
+    if said["message"] == "failed":
+        line += (
+            f"  receive {said['receives']}, {said['exception_name']}, again in {said['retry_in_seconds']} s"
+        )
+    return line
+
+
+def clock() -> str:
+    """Return the time of day."""
+    return datetime.now().astimezone().strftime("%H:%M:%S")
