@@ -27,6 +27,7 @@ NAMESPACE = "sluice"
 SHARED = ("kms_key_arn", "log_retention_days", "alarm_topic_arn")
 """What every component takes, set once beside the sections."""
 
+TEXT_INPUT: Any = pulumi.Input[str]
 Values = dict[str, Any]
 """Settings by name, each of the type that the component's ``Args`` say."""
 
@@ -200,7 +201,7 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type as typing describes it
     if get_origin(hint) is NotRequired:
         return _plain(parts[0])
     if get_origin(hint) is dict:
-        return GenericAlias(dict, (parts[0], _plain(parts[1])))  # type: ignore[misc]
-    if hint == pulumi.Input[str]:
+        return GenericAlias(dict, (parts[0], _plain(parts[1])))
+    if hint == TEXT_INPUT:
         return str
     return hint
