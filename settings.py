@@ -27,7 +27,7 @@ NAMESPACE = "sluice"
 SHARED = ("kms_key_arn", "log_retention_days", "alarm_topic_arn")
 """What every component takes, set once beside the sections."""
 
-TEXT_INPUT: Any = pulumi.Input[str]
+TEXT_INPUT: Any = pulumi.Input[str]  # type: ignore[misc]
 Values = dict[str, Any]
 """Settings by name, each of the type that the component's ``Args`` say."""
 

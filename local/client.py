@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-CONNECTIONS = 8
+CONNECTIONS = 4
 JSON = "application/json"
 
 

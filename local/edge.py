@@ -225,7 +225,14 @@ class Edge:
         logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)  # type: ignore[arg-type]
 
 
-OURS = {"x-amzn-requestid", "date", "server", "content-encoding", "access-control-allow-origin"}
+OURS = {
+    "x-amzn-requestid",
+    "x-amz-request-id",
+    "date",
+    "server",
+    "content-encoding",
+    "access-control-allow-origin",
+}
 """Headers of the emulator's that the edge replaces or that API Gateway does not send."""
 
 

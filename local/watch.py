@@ -47,14 +47,14 @@ def tell_request(context: Mapping[str, str]) -> None:
 def handled_lines(local: LocalAws, log_group: str) -> Iterator[str]:
     """Yield one line for each message that the consumer handled or failed, for ever."""
     logs = local.aws.client("logs")
-    seen: set[str] = set()
+    since, seen = 0, set[str]()
     while True:
-        for event in logs.filter_log_events(logGroupName=log_group)["events"]:
-            if event["eventId"] not in seen:
-                seen.add(event["eventId"])
-                line = message_line(event["message"])
-                if line:
-                    yield line
+        events = logs.filter_log_events(logGroupName=log_group, startTime=since)["events"]
+        fresh = [event for event in events if event["message"] not in seen]
+        # Only what shares the newest millisecond can come again.
+        since = max([since, *(event["timestamp"] for event in events)])
+        seen = {event["message"] for event in events if event["timestamp"] >= since}
+        yield from filter(None, (message_line(event["message"]) for event in fresh))
         time.sleep(POLL_SECONDS)
 
 

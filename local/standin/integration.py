@@ -9,22 +9,22 @@ import json
 import os
 import re
 import time
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import Any
 
-import boto3
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
 
-from . import sqs_wire
+from . import signed, sqs_wire
 from .velocity import Request, TemplateError, render
 
-if TYPE_CHECKING:
-    from mypy_boto3_apigateway.type_defs import IntegrationTypeDef
-
 CACHE_SECONDS = 1.0
+SESSION_SECONDS = 600.0
+ROOT = Credentials("test", "test")
+"""The emulator's root user, whose secret it does not check."""
+CREDENTIALS = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 DEFAULT_TYPE = "application/json"
 FAULT_HEADER = "x-edge-fault"
 CONTEXT_HEADER = "x-edge-context"
@@ -55,7 +55,7 @@ def handler(event: Event, _context: object) -> Response:
     context = template_context(event)
     try:
         answer = answer_to(event, context, deployed(event))
-    except (ConfigurationError, TemplateError, ClientError) as error:
+    except (ConfigurationError, TemplateError) as error:
         print(f"integration cannot work: {error}")
         return {"statusCode": 500, "headers": {FAULT_HEADER: "API_CONFIGURATION_ERROR"}, "body": "{}"}
     print(json.dumps({"requestId": context["requestId"], "status": answer["statusCode"]}))
@@ -94,7 +94,7 @@ def answer_to(event: Event, context: dict[str, Any], integration: Integration) -
     return response_from(service, integration, context)
 
 
-def response_from(service: sqs_wire.Answer, integration: Integration, context: dict[str, Any]) -> Response:
+def response_from(service: signed.Answer, integration: Integration, context: dict[str, Any]) -> Response:
     """Choose the integration response by the service's status, and render it."""
     chosen = select(integration.responses, service.status)
     templates = chosen.get("responseTemplates") or {}
@@ -177,14 +177,13 @@ def deployed(event: Event) -> Integration:
     key = (given["apiId"], given["resourceId"], given["httpMethod"])
     read, integration = _integrations.get(key, (0.0, None))
     if integration is None or time.monotonic() - read > CACHE_SECONDS:
-        integration = integration_of(
-            root_client("apigateway").get_integration(restApiId=key[0], resourceId=key[1], httpMethod=key[2])
-        )
+        path = f"/restapis/{key[0]}/resources/{key[1]}/methods/{key[2]}/integration"
+        integration = integration_of(json.loads(_as_root("apigateway", "GET", path)))
         _integrations[key] = (time.monotonic(), integration)
     return integration
 
 
-def integration_of(known: "IntegrationTypeDef") -> Integration:
+def integration_of(known: Mapping[str, Any]) -> Integration:
     """Return an integration as it was deployed; the maker hid its URI among the request parameters."""
     parameters = dict(known["requestParameters"])
     return Integration(
@@ -197,26 +196,30 @@ def integration_of(known: "IntegrationTypeDef") -> Integration:
 
 
 _sessions: dict[str, tuple[float, Credentials]] = {}
-SESSION_SECONDS = 600.0
 
 
 def assumed(role: str) -> Credentials:
     """Return credentials of the integration's role, so that its policy counts."""
     taken, credentials = _sessions.get(role, (0.0, None))
     if credentials is None or time.monotonic() - taken > SESSION_SECONDS:
-        given = root_client("sts").assume_role(RoleArn=role, RoleSessionName="apigateway")["Credentials"]
-        credentials = Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+        form = {
+            "Action": "AssumeRole",
+            "Version": "2011-06-15",
+            "RoleArn": role,
+            "RoleSessionName": "apigateway",
+        }
+        answer = _as_root("sts", "POST", "/", urllib.parse.urlencode(form))
+        found = {name: re.search(f"<{name}>([^<]+)<", answer) for name in CREDENTIALS}
+        credentials = Credentials(*(match[1] for match in found.values() if match))
         _sessions[role] = (time.monotonic(), credentials)
     return credentials
 
 
-@cache
-def root_client(service: Any) -> Any:  # noqa: ANN401 - one client or another
-    """Return a client with the emulator's root credentials: API Gateway itself is outside the account."""
-    return boto3.client(
-        service,
-        endpoint_url=os.environ["AWS_ENDPOINT_URL"],
-        region_name=os.environ["AWS_REGION"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the emulator checks none
-    )
+def _as_root(service: str, method: str, path: str, body: str = "") -> str:
+    """Call the emulator with its root credentials: API Gateway itself stands outside the account."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+    caller = signed.Caller(ROOT, service, os.environ["AWS_REGION"], headers)
+    answer = signed.call(caller, method, f"{os.environ['AWS_ENDPOINT_URL']}{path}", body)
+    if answer.status != HTTPStatus.OK:
+        raise ConfigurationError(f"{service} answered {answer.status}: {answer.body}")
+    return answer.body

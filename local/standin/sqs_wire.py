@@ -1,28 +1,15 @@
 """SQS as API Gateway sees it: the form over HTTP, in the form that SQS answers, refusing what SQS refuses."""
 
 import json
-import urllib.error
 import urllib.parse
-import urllib.request
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from .signed import Answer, Caller, call
+
 NAMESPACE = "{http://queue.amazonaws.com/doc/2012-11-05/}"
-TIMEOUT_SECONDS = 29.0
-"""The longest that API Gateway waits for an integration."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a service answered."""
-
-    status: int
-    body: str
 
 
 def post(url: str, body: str, headers: Mapping[str, str], credentials: Credentials, region: str) -> Answer:
@@ -30,17 +17,7 @@ def post(url: str, body: str, headers: Mapping[str, str], credentials: Credentia
     refusal = _refused_by_sqs(body)
     if refusal:
         return refusal
-    request = AWSRequest("POST", url, headers=dict(headers), data=body.encode())
-    SigV4Auth(credentials, "sqs", region).add_auth(request)
-    prepared = request.prepare()
-    outgoing = urllib.request.Request(  # noqa: S310 - the emulator's own address
-        url, data=body.encode(), headers=dict(prepared.headers.items()), method="POST"
-    )
-    try:
-        with urllib.request.urlopen(outgoing, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
-            answer = Answer(response.status, response.read().decode())
-    except urllib.error.HTTPError as error:
-        answer = Answer(error.code, error.read().decode())
+    answer = call(Caller(credentials, "sqs", region, headers), "POST", url, body)
     accept = {name.lower(): value for name, value in headers.items()}.get("accept", "")
     return Answer(answer.status, as_json(answer.body)) if accept == "application/json" else answer
 
