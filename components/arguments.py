@@ -7,6 +7,9 @@ from typing import TypeVar, cast
 
 import pulumi
 
+from sluice import tokens
+
+TOKEN = re.compile(tokens.PREFIX + r"[A-Za-z0-9_-]+")
 ARN = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+")
 LOG_RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -34,7 +37,8 @@ class Problem:
         if self.remedy:
             first, *rest = self.remedy.splitlines()
             lines += [f"    do:      {first}", *(f"             {line}" for line in rest)]
-        return "\n".join(lines)
+        # A token in the place of its digest must not travel further, into a log of a deployment.
+        return TOKEN.sub(f"{tokens.PREFIX}(hidden)", "\n".join(lines))
 
 
 class InvalidArgsError(ValueError):
@@ -51,19 +55,20 @@ def admit(subject: str, args: Args, shape: type[Args], problems: Callable[[Args]
     """Return ``args`` with whole numbers made ``int``, or raise.
 
     Component hosts send every number as a float and drop keys that they do not know, while Python callers
-    may leave out required keys; all three meet here.
+    may leave out required keys or give None for "not set"; all of these meet here.
 
     Raises:
         InvalidArgsError: with every problem found, before any resource exists.
     """
     known = {**shape.__annotations__}
     required = cast(frozenset[str], getattr(shape, "__required_keys__", frozenset()))
+    given = {key: value for key, value in args.items() if value is not None}
     found = [
-        Problem(key, args[key], "no such argument", f"use one of: {', '.join(sorted(known))}")
-        for key in sorted(args.keys() - known.keys())
+        Problem(key, given[key], "no such argument", f"use one of: {', '.join(sorted(known))}")
+        for key in sorted(given.keys() - known.keys())
     ]
-    found += [Problem(key, None, "required") for key in sorted(required - args.keys())]
-    admitted = cast(Args, whole_numbers(args))
+    found += [Problem(key, None, "required") for key in sorted(required - given.keys())]
+    admitted = cast(Args, whole_numbers(given))
     found += problems(admitted)
     if found:
         raise InvalidArgsError(subject, found)

@@ -18,9 +18,10 @@ MAX_CACHE_TTL_SECONDS = 3600
 """API Gateway's own limit ("CreateAuthorizer", API reference)."""
 TIMEOUT_SECONDS = 5
 MEMORY_MB = 256
-MINT = """python -m sluice.cli token new NAME
-pulumi config set --path 'sluice:authorizer.tokens.NAME' DIGEST"""
-"""The two commands that make a token known; in another program the digest goes into ``tokens``."""
+MINT = """python3 -m sluice.cli token new client
+pulumi config set --path 'sluice:authorizer.tokens.client' SHA256"""
+"""The two commands that make a token known, the second with what the first prints; in another program the
+digest goes into ``tokens``."""
 
 
 class AuthorizerKind(StrEnum):
@@ -42,7 +43,7 @@ class AuthorizerArgs(TypedDict):
     accident."""
     tokens: NotRequired[dict[str, str]]
     """For ``token``: the SHA-256 digest (64 hexadecimal digits) of each token, by the token's name, which
-    becomes the caller's principal. Make them with ``python -m sluice.cli token new NAME``. Default: none."""
+    becomes the caller's principal. Make them with ``python3 -m sluice.cli token new NAME``. Default: none."""
     function_arn: NotRequired[pulumi.Input[str]]
     """For ``function``: the ARN of the function that decides. Default: none."""
     cache_ttl_seconds: NotRequired[int]
@@ -90,7 +91,7 @@ def _token_problems(kind: str | None, known: object) -> list[Problem]:
         path = f"tokens.{name}"
         if not tokens.NAME.fullmatch(str(name)):
             found.append(Problem(path, name, "a name of 1 to 64 lower-case letters, digits, '-' and '_'"))
-        if isinstance(digest, str) and digest.startswith(tokens.PREFIX):
+        if tokens.PREFIX in str(digest):
             found.append(Problem(path, "(a token)", "a digest; a token must never be stored", MINT))
         elif not isinstance(digest, str) or not tokens.DIGEST.fullmatch(digest):
             found.append(Problem(path, digest, "64 lower-case hexadecimal digits, a SHA-256 digest", MINT))
@@ -196,7 +197,7 @@ class Authorizer(pulumi.ComponentResource):
         """Return what a dashboard needs to find this authorizer's metrics; none where no function decides."""
         if self._args["kind"] == AuthorizerKind.NONE:
             return None
-        return {"function": self.function_arn.apply(lambda arn: (arn or "").rpartition(":")[2])}
+        return {"function": self.function_arn.apply(lambda arn: (arn or "::::::").split(":")[6])}
 
     def front_door_args(self) -> Authorization:
         """Return what a `FrontDoor` needs to be guarded by this authorizer."""

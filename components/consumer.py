@@ -152,6 +152,12 @@ def _window_problems(args: ConsumerArgs) -> list[Problem]:
     return []
 
 
+def statements(queue_arn: str, table_arn: str | None, kms_key_arn: str | None) -> list[policies.Statement]:
+    """Return what the function may do, besides writing its log."""
+    own = [policies.own_table(table_arn), *policies.table_key_use(kms_key_arn)] if table_arn else []
+    return [policies.drain_queue(queue_arn), *own]
+
+
 def alarms(names: ConsumerNames) -> list[Alarm]:
     """Return the alarms of a consumer."""
     function = names["function"]
@@ -280,12 +286,9 @@ class Consumer(pulumi.ComponentResource):
                 environment=environment,
                 layers=[layer.arn],
             ),
-            statements=pulumi.Output.all(args["queue_arn"], table.arn if table else None).apply(
-                lambda known: [
-                    policies.drain_queue(known[0]),
-                    *([policies.own_table(known[1])] if known[1] else []),
-                ]
-            ),
+            statements=pulumi.Output.all(
+                args["queue_arn"], table.arn if table else None, args.get("kms_key_arn")
+            ).apply(lambda known: statements(*known)),
             parent=self,
         )
 

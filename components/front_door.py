@@ -254,8 +254,7 @@ class FrontDoor(pulumi.ComponentResource):
             endpoint_configuration={"types": "REGIONAL", "ip_address_type": "dualstack"},
             opts=self._opts,
         )
-        authorizer = self._create_authorizer(api)
-        captured = self._create_methods(api, queue, role, authorizer)
+        captured = self._create_methods(api, queue, role)
         deployment = self._create_deployment(api, queue, role, captured)
         access_log = self._create_access_log()
         stage = self._create_stage(api, deployment, access_log)
@@ -321,7 +320,7 @@ class FrontDoor(pulumi.ComponentResource):
         if "authorizer_function_arn" not in args:
             return None
         function_arn = pulumi.Output.from_input(args["authorizer_function_arn"])
-        authorizer = aws.apigateway.Authorizer(
+        return aws.apigateway.Authorizer(
             f"{name}-authorizer",
             rest_api=api.id,
             type="TOKEN",
@@ -331,25 +330,29 @@ class FrontDoor(pulumi.ComponentResource):
             identity_validation_expression=args.get("authorizer_token_pattern"),
             opts=self._opts,
         )
-        aws.lambda_.Permission(
-            f"{name}-authorizer-permission",
+
+    def _create_permission(
+        self, api: aws.apigateway.RestApi, authorizer: aws.apigateway.Authorizer
+    ) -> aws.lambda_.Permission:
+        return aws.lambda_.Permission(
+            f"{self._name}-authorizer-permission",
             action="lambda:InvokeFunction",
-            function=function_arn,
+            function=self._args["authorizer_function_arn"],
             principal="apigateway.amazonaws.com",
             source_arn=pulumi.Output.format("{0}/authorizers/{1}", api.execution_arn, authorizer.id),
             opts=self._opts,
         )
-        return authorizer
 
     def _create_methods(
         self,
         api: aws.apigateway.RestApi,
         queue: aws.sqs.Queue,
         role: aws.iam.Role,
-        authorizer: aws.apigateway.Authorizer | None,
     ) -> list[pulumi.Resource]:
-        """Make everything that a deployment takes a picture of, and return it."""
+        """Make everything that a stage answers with, and return it: a deployment waits for it."""
         name, definition = self._name, self._definition
+        authorizer = self._create_authorizer(api)
+        permissions = [self._create_permission(api, authorizer)] if authorizer else []
         parent_id: pulumi.Input[str] = api.root_resource_id
         for depth, segment in enumerate(definition.segments, start=1):
             resource = aws.apigateway.Resource(
@@ -385,7 +388,7 @@ class FrontDoor(pulumi.ComponentResource):
         )
         answers = [self._create_answer(each, integration) for each in definition.answers]
         gateway = [self._create_gateway_answer(each, api) for each in definition.gateway_answers]
-        return [method, integration, *answers, *gateway]
+        return [method, integration, *answers, *gateway, *permissions]
 
     def _create_answer(
         self, answer: IntegrationAnswer, integration: aws.apigateway.Integration

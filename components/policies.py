@@ -94,6 +94,19 @@ def own_table(table_arn: str) -> Statement:
     )  # fmt: skip
 
 
+def table_key_use(kms_key_arn: str | None) -> list[Statement]:
+    """Return what a caller of a table under a customer key needs ("DynamoDB encryption at rest", guide)."""
+    return key_use(
+        kms_key_arn,
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+    )
+
+
 def key_use(kms_key_arn: str | None, *actions: str) -> list[Statement]:
     """Return the statement for a customer key, or nothing where AWS's own key is used."""
     return [Statement(actions, [kms_key_arn])] if kms_key_arn else []

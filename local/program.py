@@ -5,7 +5,9 @@ import json
 import runpy
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from .emulator import ROOT
 from .makers import Workshop, call, make
 
 PROJECT = "sluice"
+MAKERS_AT_ONCE = 8
 PROGRAM = ROOT / "__main__.py"
 
 Config = dict[str, Any]
@@ -99,7 +102,8 @@ def deploy(
     """
     started = time.monotonic()
     engine = Engine(workshop, on_made)
-    outputs = asyncio.run(_run(engine, stack_name, config))
+    with _makers_threads() as threads:
+        outputs = asyncio.run(_run(engine, stack_name, config, threads))
     return Deployment(stack_name, outputs, engine.made, time.monotonic() - started)
 
 
@@ -122,8 +126,28 @@ def stack_config(stack_name: str, folder: Path = ROOT) -> Config:
     }
 
 
-async def _run(engine: Engine, stack_name: str, config: Config) -> dict[str, Any]:
+@contextmanager
+def _makers_threads() -> Iterator[ThreadPoolExecutor]:
+    """Lend each maker's thread an event loop, which the mock monitor would else make and never close."""
+    lent: list[asyncio.AbstractEventLoop] = []
+
+    def lend() -> None:
+        lent.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(lent[-1])
+
+    try:
+        with ThreadPoolExecutor(MAKERS_AT_ONCE, "maker", lend) as threads:
+            yield threads
+    finally:
+        for loop in lent:
+            loop.close()
+
+
+async def _run(
+    engine: Engine, stack_name: str, config: Config, threads: ThreadPoolExecutor
+) -> dict[str, Any]:
     """Run the program under mocks, several times in one process and after failures if need be."""
+    asyncio.get_running_loop().set_default_executor(threads)
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     settings.set_root_resource(None)  # type: ignore[arg-type]
     mocks.set_mocks(engine, project=PROJECT, stack=stack_name, preview=False)

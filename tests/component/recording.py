@@ -1,0 +1,319 @@
+"""One recording mock: a program runs in this process, and what it asked the engine for is kept as values."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import mocks, rpc, settings, stack
+
+from components import InvalidArgsError
+
+PROJECT, STACK = "sluice", "test"
+REGION, ACCOUNT = "eu-central-1", "123456789012"
+COMPONENT_PREFIX = "sluice:index:"
+STACK_TYPE = "pulumi:pulumi:Stack"
+
+QUEUE = "aws:sqs/queue:Queue"
+QUEUE_POLICY = "aws:sqs/queuePolicy:QueuePolicy"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
+ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
+TABLE = "aws:dynamodb/table:Table"
+FUNCTION = "aws:lambda/function:Function"
+ROLE = "aws:iam/role:Role"
+ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+
+Values = dict[str, Any]
+
+
+def arn(service: str, rest: str) -> str:
+    """Return an ARN in the account and Region of the tests."""
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"
+
+
+def physical(name: str) -> str:
+    """Return what a resource is called in AWS, as Pulumi's auto-naming would."""
+    return f"{name}-1a2b3c4"
+
+
+def _queue(name: str, _inputs: Values) -> Values:
+    url = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"
+    return {"id": url, "url": url, "name": name, "arn": arn("sqs", name)}
+
+
+def _role(name: str, _inputs: Values) -> Values:
+    return {"name": name, "arn": f"arn:aws:iam::{ACCOUNT}:role/{name}", "uniqueId": "AROAEXAMPLE"}
+
+
+def _log_group(name: str, _inputs: Values) -> Values:
+    return {"name": name, "arn": arn("logs", f"log-group:{name}")}
+
+
+def _function(name: str, _inputs: Values) -> Values:
+    return {"name": name, "arn": arn("lambda", f"function:{name}")}
+
+
+def _layer(_name: str, inputs: Values) -> Values:
+    layer = arn("lambda", f"layer:{inputs['layerName']}")
+    return {"id": f"{layer}:1", "arn": f"{layer}:1", "layerArn": layer, "version": "1"}
+
+
+def _mapping(_name: str, _inputs: Values) -> Values:
+    return {"id": "3f2d6c1e", "uuid": "3f2d6c1e", "arn": arn("lambda", "event-source-mapping:3f2d6c1e")}
+
+
+def _table(name: str, _inputs: Values) -> Values:
+    return {"id": name, "name": name, "arn": arn("dynamodb", f"table/{name}")}
+
+
+def _rest_api(name: str, _inputs: Values) -> Values:
+    return {
+        "id": "a1b2c3d4e5",
+        "name": name,
+        "arn": f"arn:aws:apigateway:{REGION}::/restapis/a1b2c3d4e5",
+        "executionArn": arn("execute-api", "a1b2c3d4e5"),
+        "rootResourceId": "root000000",
+    }
+
+
+def _authorizer(_name: str, _inputs: Values) -> Values:
+    return {"id": "auth01", "arn": f"arn:aws:apigateway:{REGION}::/restapis/a1b2c3d4e5/authorizers/auth01"}
+
+
+def _stage(_name: str, inputs: Values) -> Values:
+    api, stage_name = inputs["restApi"], inputs["stageName"]
+    return {
+        "id": f"ags-{api}-{stage_name}",
+        "arn": f"arn:aws:apigateway:{REGION}::/restapis/{api}/stages/{stage_name}",
+        "executionArn": arn("execute-api", f"{api}/{stage_name}"),
+        "invokeUrl": f"https://{api}.execute-api.{REGION}.amazonaws.com/{stage_name}",
+    }
+
+
+def _alarm(name: str, _inputs: Values) -> Values:
+    return {"id": name, "name": name, "arn": arn("cloudwatch", f"alarm:{name}")}
+
+
+def _dashboard(_name: str, inputs: Values) -> Values:
+    shown = inputs["dashboardName"]
+    return {"id": shown, "dashboardArn": f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{shown}"}
+
+
+def _just_an_id(_name: str, _inputs: Values) -> Values:
+    return {}
+
+
+OUTPUTS: Mapping[str, Callable[[str, Values], Values]] = {
+    QUEUE: _queue,
+    QUEUE_POLICY: _just_an_id,
+    "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": _just_an_id,
+    ROLE: _role,
+    ROLE_POLICY: _just_an_id,
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _just_an_id,
+    LOG_GROUP: _log_group,
+    ALARM: _alarm,
+    "aws:cloudwatch/dashboard:Dashboard": _dashboard,
+    FUNCTION: _function,
+    "aws:lambda/layerVersion:LayerVersion": _layer,
+    "aws:lambda/eventSourceMapping:EventSourceMapping": _mapping,
+    "aws:lambda/permission:Permission": _just_an_id,
+    TABLE: _table,
+    "aws:apigateway/restApi:RestApi": _rest_api,
+    "aws:apigateway/authorizer:Authorizer": _authorizer,
+    "aws:apigateway/resource:Resource": _just_an_id,
+    "aws:apigateway/method:Method": _just_an_id,
+    "aws:apigateway/integration:Integration": _just_an_id,
+    "aws:apigateway/methodResponse:MethodResponse": _just_an_id,
+    "aws:apigateway/integrationResponse:IntegrationResponse": _just_an_id,
+    "aws:apigateway/response:Response": _just_an_id,
+    "aws:apigateway/deployment:Deployment": _just_an_id,
+    "aws:apigateway/stage:Stage": _stage,
+    "aws:apigateway/methodSettings:MethodSettings": _just_an_id,
+    "aws:apigateway/account:Account": _just_an_id,
+}
+"""What AWS adds to the inputs of a resource, by its type; a type that is not here is an error."""
+
+CALLS: Mapping[str, Values] = {
+    "aws:index/getPartition:getPartition": {"id": "aws", "partition": "aws", "dnsSuffix": "amazonaws.com"},
+    "aws:index/getRegion:getRegion": {"id": REGION, "region": REGION, "name": REGION},
+}
+"""What the provider's functions answer."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One resource as the program asked for it, and what came back."""
+
+    type: str
+    name: str
+    urn: str
+    parent: str
+    inputs: Values
+    outputs: Values
+    dependencies: frozenset[str]
+    """URNs, of ``depends_on`` and of the inputs together."""
+    ignore_changes: tuple[str, ...]
+    retain_on_delete: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a program asked for."""
+
+    registrations: tuple[Registration, ...]
+    registered_outputs: Mapping[str, Values]
+    """What each component passed to ``register_outputs``, by its URN."""
+    result: Any
+    """What the program returned, with every Output resolved."""
+    exports: Values
+    """What the program exported."""
+
+    def __getitem__(self, name: str) -> Registration:
+        """Return the resource of that name."""
+        (found,) = (each for each in self.registrations if each.name == name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return any(each.name == name for each in self.registrations)
+
+    @property
+    def children(self) -> list[Registration]:
+        """Every resource that is no component."""
+        return [each for each in self.registrations if not each.type.startswith(COMPONENT_PREFIX)]
+
+    @property
+    def components(self) -> list[Registration]:
+        """The components."""
+        return [each for each in self.registrations if each.type.startswith(COMPONENT_PREFIX)]
+
+    def of(self, type_: str) -> list[Registration]:
+        """Return the resources of one type."""
+        return [each for each in self.registrations if each.type == type_]
+
+    def statements(self, *types: str) -> Iterator[tuple[str, Values]]:
+        """Yield each statement of the policies of these types, with the name of the resource it is in."""
+        for each in self.registrations:
+            document = each.inputs.get("policy", each.inputs.get("assumeRolePolicy"))
+            if each.type in types and document:
+                yield from ((each.name, statement) for statement in json.loads(document)["Statement"])
+
+
+class Account(mocks.Mocks):
+    """Gives resources what AWS would give them."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, Values]:
+        """Return a resource's id and outputs."""
+        if not args.custom:
+            return "", {}
+        name = physical(args.name)
+        outputs = {**args.inputs, **OUTPUTS[args.typ](name, args.inputs)}
+        return outputs.get("id", name), outputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[Values, list[tuple[str, str]] | None]:
+        """Answer one of the provider's functions."""
+        return CALLS[args.token], []
+
+
+@dataclass
+class Recorder(mocks.MockMonitor):
+    """Keeps the requests themselves, since mocks do not see a resource's options."""
+
+    registrations: list[Registration] = field(default_factory=list)
+    registered_outputs: dict[str, Values] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__(Account())
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        """Keep a resource."""
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        if request.type != STACK_TYPE:
+            self.registrations.append(
+                Registration(
+                    type=request.type,
+                    name=request.name,
+                    urn=response.urn,
+                    parent=request.parent,
+                    inputs=rpc.deserialize_properties(request.object),
+                    outputs={"id": response.id, **rpc.deserialize_properties(response.object)},
+                    dependencies=frozenset(request.dependencies),
+                    ignore_changes=tuple(request.ignoreChanges),
+                    retain_on_delete=request.retainOnDelete,
+                )
+            )
+        return response
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        """Keep what a component exports."""
+        self.registered_outputs[request.urn] = rpc.deserialize_properties(request.outputs)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+
+def plan_of(
+    program: Callable[[], object], stack_name: str = STACK, config: Mapping[str, str] | None = None
+) -> Plan:
+    """Run a program and return all that it asked for, once nothing is under way any more."""
+    # The mock monitor would make an event loop for each of its threads and never close one.
+    with closing(asyncio.new_event_loop()) as lent:
+        monitors_thread = ThreadPoolExecutor(1, initializer=partial(asyncio.set_event_loop, lent))
+        return asyncio.run(_plan_of(program, stack_name, dict(config or {}), monitors_thread))
+
+
+async def _plan_of(
+    program: Callable[[], object],
+    stack_name: str,
+    config: dict[str, str],
+    monitors_thread: ThreadPoolExecutor,
+) -> Plan:
+    asyncio.get_running_loop().set_default_executor(monitors_thread)
+    recorder = Recorder()
+    results: list[object] = []
+    settings.set_root_resource(None)  # type: ignore[arg-type]
+    mocks.set_mocks(Account(), PROJECT, stack_name, preview=False, monitor=recorder)
+    pulumi.runtime.set_all_config(config)
+    try:
+        await stack.run_pulumi_func(lambda: results.append(program()))
+        root = settings.get_root_resource()
+        exports = root.outputs if isinstance(root, stack.Stack) else {}
+        return Plan(
+            registrations=tuple(recorder.registrations),
+            registered_outputs=recorder.registered_outputs,
+            result=await pulumi.Output.from_input(results[0]).future(),
+            exports={key: await pulumi.Output.from_input(each).future() for key, each in exports.items()},
+        )
+    finally:
+        settings.set_root_resource(None)  # type: ignore[arg-type]
+        pulumi.runtime.set_all_config({})
+
+
+def component_plan(
+    component: Callable[..., pulumi.ComponentResource], args: Mapping[str, object], name: str = "unit"
+) -> Plan:
+    """Return the plan of one component alone; its result is what the component's class says it exports."""
+
+    def program() -> Values:
+        made = component(name, args)
+        return {key: getattr(made, key) for key in type(made).__annotations__}
+
+    return plan_of(program)
+
+
+def refused_plan(
+    component: Callable[..., pulumi.ComponentResource], args: Mapping[str, object]
+) -> tuple[InvalidArgsError, Plan]:
+    """Return a component's refusal of its arguments, and what was asked for all the same."""
+    refusals: list[InvalidArgsError] = []
+
+    def program() -> None:
+        with pytest.raises(InvalidArgsError) as refusal:
+            component("unit", args)
+        refusals.append(refusal.value)
+
+    plan = plan_of(program)
+    return refusals[0], plan

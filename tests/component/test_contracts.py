@@ -1,0 +1,298 @@
+import re
+import typing
+from collections.abc import Mapping
+
+import pulumi
+import pytest
+
+from components import Authorizer, Consumer, Dashboard, FrontDoor, api_definition
+
+from .cases import CASES, CONSUMER_ARGS, DECIDER, KEY, TOPIC, Case, planned
+from .recording import (
+    ALARM,
+    COMPONENT_PREFIX,
+    FUNCTION,
+    LOG_GROUP,
+    QUEUE,
+    QUEUE_POLICY,
+    ROLE,
+    ROLE_POLICY,
+    TABLE,
+    Values,
+    component_plan,
+    refused_plan,
+)
+
+COMPONENTS = (Authorizer, Consumer, Dashboard, FrontDoor)
+KEYED = [name for name, case in CASES.items() if "kms_key_arn" in case.args]
+KEYLESS = [name for name in CASES if name not in KEYED]
+WITH_FUNCTION = [
+    "authorizer token",
+    "authorizer token with everything",
+    "consumer",
+    "consumer with everything",
+]
+LOGGING = ["logs:CreateLogStream", "logs:PutLogEvents"]
+
+PLACEHOLDERS = {
+    "<n>": r"\d+",
+    "<answer>": "(accepted|refused|broken)",
+    "<type>": "|".join(
+        each.response_type.lower().replace("_", "-") for each in api_definition.GATEWAY_ANSWERS
+    ),
+}
+"""What stands for several children in a docstring."""
+
+
+def documented_children(component: type[pulumi.ComponentResource]) -> set[str]:
+    """Return a pattern for each child that the class docstring names, less the component's own name."""
+    _, _, children = (component.__doc__ or "").partition("Children")
+    roles = set(re.findall(r"``<name>-([^`]+)``", children))
+    if "``...-policy``" in children:
+        roles |= {"queue-policy", "dead-letters-policy"}
+    for placeholder, pattern in PLACEHOLDERS.items():
+        roles = {each.replace(placeholder, f"({pattern})") for each in roles}
+    return roles
+
+
+def roles_made(case: str) -> set[str]:
+    return {each.name.removeprefix("unit-") for each in planned(case).children}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_child_has_the_component_as_its_parent(case: str) -> None:
+    plan = planned(case)
+    assert {each.parent for each in plan.children} <= {plan["unit"].urn}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_child_names_begin_with_the_component_s_name_and_are_documented(case: str) -> None:
+    patterns = documented_children(typing.cast(type[pulumi.ComponentResource], CASES[case].component))
+    assert all(each.name.startswith("unit-") for each in planned(case).children)
+    unknown = {role for role in roles_made(case) if not any(re.fullmatch(each, role) for each in patterns)}
+    assert not unknown, "transforms find children by the names that the docstring promises"
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_documented_child_exists(component: type[pulumi.ComponentResource]) -> None:
+    made = {role for name, case in CASES.items() if case.component is component for role in roles_made(name)}
+    missing = {
+        each for each in documented_children(component) if not any(re.fullmatch(each, role) for role in made)
+    }
+    assert documented_children(component)
+    assert not missing
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_type_token_is_the_one_that_a_schema_would_name(case: str) -> None:
+    (component,) = planned(case).components
+    assert component.type == f"{COMPONENT_PREFIX}{typing.cast(type, CASES[case].component).__name__}"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_export_has_a_value_or_is_absent_as_documented(case: str) -> None:
+    exports = planned(case).result
+    assert {key for key, value in exports.items() if value is None} == CASES[case].absent
+    assert all(isinstance(value, str) and value for value in exports.values() if value is not None)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_only_an_export_that_says_so_may_be_absent(component: type[pulumi.ComponentResource]) -> None:
+    absent = {key for case in CASES.values() if case.component is component for key in case.absent}
+    optional = {
+        key
+        for key, hint in component.__annotations__.items()
+        if type(None) in typing.get_args(typing.get_args(hint)[0])
+    }
+    assert absent == optional
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_exports_are_registered_with_the_engine(case: str) -> None:
+    plan = planned(case)
+    present = {key: value for key, value in plan.result.items() if value is not None}
+    assert plan.registered_outputs[plan["unit"].urn] == present, "what is absent does not travel"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_queue_is_encrypted_one_way(case: str) -> None:
+    for queue in planned(case).of(QUEUE):
+        managed = queue.inputs.get("sqsManagedSseEnabled")
+        key = queue.inputs.get("kmsMasterKeyId")
+        assert (managed, key) in [(True, None), (None, KEY)], "SQS refuses both at once"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_log_is_kept_as_long_as_asked(case: str) -> None:
+    days = {group.inputs["retentionInDays"] for group in planned(case).of(LOG_GROUP)}
+    assert days <= {CASES[case].args.get("log_retention_days", 30)}
+
+
+def key_of(type_: str, inputs: Values) -> object:
+    return {
+        QUEUE: inputs.get("kmsMasterKeyId"),
+        LOG_GROUP: inputs.get("kmsKeyId"),
+        TABLE: inputs.get("serverSideEncryption", {}).get("kmsKeyArn"),
+        FUNCTION: inputs.get("kmsKeyArn"),
+    }[type_]
+
+
+@pytest.mark.parametrize(("cases", "key"), [(KEYED, KEY), (KEYLESS, None)])
+@pytest.mark.parametrize("type_", [QUEUE, LOG_GROUP, TABLE, FUNCTION])
+def test_whatever_holds_data_has_the_customer_key_that_was_given(
+    cases: list[str], key: str | None, type_: str
+) -> None:
+    holders = [each for case in cases for each in planned(case).of(type_)]
+    assert {key_of(type_, each.inputs) for each in holders} <= {key}
+    assert holders or (type_, key) == (TABLE, None)
+
+
+SENDING = {"kms:Decrypt", "kms:GenerateDataKey"}
+KEEPING_A_TABLE = {
+    *("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt"),
+    *("kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_roles_may_use_the_customer_key_and_no_other(case: str) -> None:
+    plan = planned(case)
+    granted: dict[str, set[str]] = {}
+    for name, statement in plan.statements(ROLE_POLICY):
+        actions = {action for action in statement["Action"] if action.startswith("kms:")}
+        if actions:
+            granted.setdefault(name, set()).update(actions)
+            assert statement["Resource"] == [KEY]
+    functions = KEEPING_A_TABLE if plan.of(TABLE) else {"kms:Decrypt"}
+    assert granted == {
+        each.name: SENDING if each.name == "unit-role-policy" else functions
+        for each in plan.of(ROLE_POLICY)
+        if case in KEYED
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_role_may_do_anything_to_everything(case: str) -> None:
+    for name, statement in planned(case).statements(ROLE, ROLE_POLICY):
+        assert not any("*" in action for action in statement["Action"]), name
+        for resource in statement.get("Resource", []):
+            assert re.fullmatch(r"arn:aws:[^*]+(?<!:)(:\*)?", resource), name
+            assert resource.endswith(":*") == (statement["Action"] == LOGGING), name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_only_wildcard_is_a_denial_in_queue_policies(case: str) -> None:
+    for name, statement in planned(case).statements(QUEUE_POLICY):
+        assert (statement["Effect"], statement["Action"]) == ("Deny", ["sqs:*"]), name
+        assert "*" not in "".join(statement["Resource"]), name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_role_trusts_one_service_alone(case: str) -> None:
+    for name, statement in planned(case).statements(ROLE):
+        served = "apigateway" if CASES[case].component is FrontDoor else "lambda"
+        assert statement["Principal"] == {"Service": f"{served}.amazonaws.com"}, name
+
+
+def test_the_api_s_role_may_send_to_its_queue_and_nothing_else() -> None:
+    plan = planned("front door")
+    assert list(plan.statements(ROLE_POLICY)) == [
+        (
+            "unit-role-policy",
+            {
+                "Effect": "Allow",
+                "Action": ["sqs:SendMessage"],
+                "Resource": [plan["unit-queue"].outputs["arn"]],
+            },
+        )
+    ]
+
+
+@pytest.mark.parametrize("case", WITH_FUNCTION)
+def test_a_function_writes_to_its_own_log_alone(case: str) -> None:
+    plan = planned(case)
+    (group,) = plan.of(LOG_GROUP)
+    logging = [
+        statement
+        for _, statement in plan.statements(ROLE_POLICY)
+        if any(action.startswith("logs:") for action in statement["Action"])
+    ]
+    assert logging == [{"Effect": "Allow", "Action": LOGGING, "Resource": [f"{group.outputs['arn']}:*"]}]
+    assert plan["unit-function"].inputs["loggingConfig"]["logGroup"] == group.outputs["name"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_alarm_tells_the_topic(case: str) -> None:
+    for alarm in planned(case).of(ALARM):
+        assert alarm.inputs["alarmActions"] == [TOPIC]
+        assert alarm.inputs["okActions"] == [TOPIC]
+
+
+@pytest.mark.parametrize(
+    ("case", "alarms"),
+    [
+        ("front door", set()),
+        ("front door with everything", {"errors", "dead-letters", "age"}),
+        ("authorizer token", set()),
+        ("authorizer token with everything", {"errors"}),
+        ("authorizer function", set()),
+        ("consumer", set()),
+        ("consumer with everything", {"errors", "throttles"}),
+    ],
+)
+def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) -> None:
+    assert {each.name for each in planned(case).of(ALARM)} == {f"unit-{each}-alarm" for each in alarms}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "path"),
+    [
+        (Case(FrontDoor, {"max_message_size": 1}), "max_message_size"),
+        (Case(FrontDoor, {"throttle_rate": 1.5}), "throttle_rate"),
+        (Case(FrontDoor, {"path": "/messages"}), "path"),
+        (Case(FrontDoor, {"pth": "messages"}), "pth"),
+        (Case(Authorizer, {}), "kind"),
+        (Case(Authorizer, {"kind": None}), "kind"),
+        (Case(Authorizer, {"kind": "jwt"}), "kind"),
+        (Case(Authorizer, {"kind": "token"}), "tokens"),
+        (Case(Authorizer, {"kind": "function"}), "function_arn"),
+        (Case(Authorizer, {"kind": "none", "function_arn": DECIDER}), "function_arn"),
+        (Case(Authorizer, {"kind": "none", "kms_key": KEY}), "kms_key"),
+        (Case(Consumer, {**CONSUMER_ARGS, "timeout_seconds": 31}), "timeout_seconds"),
+        (Case(Consumer, {**CONSUMER_ARGS, "batch_size": 11}), "batching_window_seconds"),
+        (Case(Consumer, {**CONSUMER_ARGS, "code": "no/such/folder"}), "code"),
+        (Case(Consumer, {**CONSUMER_ARGS, "concurrency": 3}), "concurrency"),
+        (
+            Case(Consumer, {key: value for key, value in CONSUMER_ARGS.items() if key != "queue_arn"}),
+            "queue_arn",
+        ),
+        (Case(Dashboard, {}), "front_door"),
+        (Case(Dashboard, {"consumer": {"function": "worker"}, "panels": []}), "panels"),
+        (Case(FrontDoor, {"log_retention_days": 31}), "log_retention_days"),
+        (Case(Consumer, {**CONSUMER_ARGS, "kms_key_arn": "alias/mine"}), "kms_key_arn"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_any_child_exists(wrong: Case, path: str) -> None:
+    refusal, plan = refused_plan(wrong.component, wrong.args)
+    assert [each.path for each in refusal.problems] == [path]
+    assert not plan.children
+
+
+def test_all_problems_are_told_at_once() -> None:
+    refusal, _ = refused_plan(FrontDoor, {"throttle_rate": 0, "path": "", "unknown": 1})
+    assert {each.path for each in refusal.problems} == {"throttle_rate", "path", "unknown"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_flows_from_other_resources_may_be_an_output(case: str) -> None:
+    def flowing(name: str, args: Mapping[str, object]) -> pulumi.ComponentResource:
+        outputs = {
+            key: pulumi.Output.from_input(value)
+            for key, value in args.items()
+            if key.endswith(("_arn", "_url"))
+        }
+        return CASES[case].component(name, {**args, **outputs})
+
+    plan = component_plan(flowing, CASES[case].args)
+    assert {each.name for each in plan.children} == {each.name for each in planned(case).children}
+    assert plan.result == planned(case).result

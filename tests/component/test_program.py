@@ -1,0 +1,107 @@
+import json
+import runpy
+
+import pytest
+
+from local.program import stack_config
+from local.stack import with_token
+from settings import SettingsError
+
+from .cases import ROOT
+from .recording import COMPONENT_PREFIX, FUNCTION, Plan, plan_of
+
+
+def run(stack: str, **overrides: str) -> Plan:
+    config, _ = with_token(
+        {**stack_config(stack), **{f"sluice:{key}": each for key, each in overrides.items()}}
+    )
+    return plan_of(program, stack, config)
+
+
+def program() -> None:
+    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+
+def test_the_program_is_the_four_components_and_nothing_beside_them() -> None:
+    plan = run("dev")
+    assert {each.name: each.type.removeprefix(COMPONENT_PREFIX) for each in plan.components} == {
+        "authorizer": "Authorizer",
+        "front-door": "FrontDoor",
+        "consumer": "Consumer",
+        "dashboard": "Dashboard",
+    }
+    assert {each.parent for each in plan.children} == {each.urn for each in plan.components}
+
+
+def test_the_dev_stack_exports_where_everything_is() -> None:
+    plan = run("dev")
+    assert plan.exports == {
+        "url": plan["front-door-stage"].outputs["invokeUrl"] + "/messages",
+        "queue_url": plan["front-door-queue"].outputs["url"],
+        "dead_letter_queue_url": plan["front-door-dead-letters"].outputs["url"],
+        "access_log": plan["front-door-access-log"].outputs["name"],
+        "authorizer_function": plan["authorizer-function"].outputs["name"],
+        "authorizer_log": plan["authorizer-logs"].outputs["name"],
+        "consumer_function": plan["consumer-function"].outputs["name"],
+        "consumer_log": plan["consumer-logs"].outputs["name"],
+        "consumer_table": plan["consumer-table"].outputs["name"],
+        "dashboard": "sluice-dev-dashboard",
+    }
+
+
+def test_the_dev_stack_is_guarded_by_its_own_authorizer_and_drained_by_its_own_consumer() -> None:
+    plan = run("dev")
+    assert plan["front-door-method"].inputs["authorization"] == "CUSTOM"
+    authorizer = plan["authorizer-function"].outputs["arn"]
+    assert plan["front-door-authorizer-permission"].inputs["function"] == authorizer
+    assert plan["consumer-mapping"].inputs["eventSourceArn"] == plan["front-door-queue"].outputs["arn"]
+
+
+def test_the_open_stack_lets_everybody_call() -> None:
+    plan = run("open")
+    assert plan["front-door-method"].inputs["authorization"] == "NONE"
+    assert [each.name for each in plan.of(FUNCTION)] == ["consumer-function"]
+    absent = {key for key, value in plan.exports.items() if value is None}
+    assert absent == {"authorizer_function", "authorizer_log"}
+    assert set(plan.exports) == set(run("dev").exports), "whoever reads the exports finds the same keys"
+
+
+def test_what_is_set_once_reaches_every_component() -> None:
+    key, topic = "arn:aws:kms:eu-central-1:123456789012:key/1", "arn:aws:sns:eu-central-1:123456789012:alarms"
+    plan = run("dev", kms_key_arn=key, alarm_topic_arn=topic, log_retention_days="7")
+    groups = plan.of("aws:cloudwatch/logGroup:LogGroup")
+    assert len(groups) == 3
+    assert {(each.inputs["kmsKeyId"], each.inputs["retentionInDays"]) for each in groups} == {(key, 7)}
+    assert {each.name.split("-")[0] for each in plan.of("aws:cloudwatch/metricAlarm:MetricAlarm")} == {
+        "front",
+        "authorizer",
+        "consumer",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "paths"),
+    [
+        ({"front_door": {"throttle_rat": 1}}, {"sluice:front_door.throttle_rat"}),
+        ({"authorizer": {"kind": "token"}}, {"sluice:authorizer.tokens"}),
+        (
+            {"front_door": {"path": ""}, "consumer": {"code": "examples/recorder", "timeout_seconds": 40}},
+            {"sluice:front_door.path", "sluice:consumer.timeout_seconds"},
+        ),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_exists(
+    wrong: dict[str, dict[str, object]], paths: set[str]
+) -> None:
+    refusals: list[SettingsError] = []
+
+    def refused() -> None:
+        with pytest.raises(SettingsError) as refusal:
+            program()
+        refusals.append(refusal.value)
+
+    sections = {f"sluice:{key}": json.dumps(section) for key, section in wrong.items()}
+    plan = plan_of(refused, "open", {**stack_config("open"), **sections})
+    assert {each.path for each in refusals[0].problems} == paths
+    assert not plan.registrations
+    assert not plan.exports

@@ -1,0 +1,53 @@
+"""The pages say what the components say."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import settings
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_tables_are_as_the_docstrings_say() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/reference.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_names_every_setting_and_no_other() -> None:
+    readme = (ROOT / "README.md").read_text()
+    rows = {line.split("`")[1] for line in readme.splitlines() if line.startswith("| `sluice:")}
+    assert rows == {f"sluice:{key}" for key in (*(each.key for each in settings.SECTIONS), *settings.SHARED)}
+
+
+def test_the_readme_gives_a_reason_for_every_direct_dependency() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = readme.partition("| dependency | why |")[2].partition("\n\n")[0]
+    named = {
+        name.strip()
+        for row in table.splitlines()
+        if " | " in row and "---" not in row
+        for name in row.split(" | ")[0].strip("| ").split(",")
+    }
+    wanted = set()
+    for file in [*(ROOT / "requirements").glob("*.in"), *(ROOT / "handlers/layers").glob("*.in")]:
+        lines = [line.partition("#")[0].strip() for line in file.read_text().splitlines()]
+        wanted |= {
+            line.partition("[")[0].partition("==")[0] for line in lines if line and not line.startswith("-")
+        }
+    assert named == wanted
+
+
+def test_what_the_package_needs_is_what_pulumi_up_installs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    runtime = (ROOT / "requirements/runtime.in").read_text().splitlines()
+    assert {each.partition(">=")[0] for each in project["dependencies"]} == {
+        line for line in runtime if line and not line.startswith("#")
+    }
