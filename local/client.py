@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ async def _post_all(url: str, bodies: Iterable[bytes], headers: Mapping[str, str
 
 
 async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> Sent:
-    async with session.post(url, data=body) as response:
+    async with session.post(url, data=io.BytesIO(body)) as response:
         text = await response.text()
     try:
         answer = json.loads(text)

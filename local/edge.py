@@ -6,6 +6,7 @@ emulator's own API, so it knows nothing that was not deployed.
 """
 
 import asyncio
+import io
 import json
 import re
 import threading
@@ -35,6 +36,8 @@ HOP_BY_HOP = {
     "transfer-encoding",
     "upgrade", "host", "content-length",
 }  # fmt: skip
+NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""Headers that the proxy's client would add where the caller sent none."""
 FAULTS = {
     "REQUEST_TOO_LARGE": (413, "Request Too Long"),
     "API_CONFIGURATION_ERROR": (500, "Internal server error"),
@@ -112,7 +115,9 @@ class Edge:
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as self._client:
+        async with aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, skip_auto_headers=NOT_ADDED
+        ) as self._client:
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
             self._started.set()
             while not self._stop.is_set():
@@ -163,7 +168,7 @@ class Edge:
         given["X-Forwarded-For"] = context["identity"]["sourceIp"]
         target = f"{self._aws.endpoint}/_aws/execute-api{request.rel_url.raw_path_qs}"
         async with self._client.request(
-            request.method, target, headers=given, data=body, allow_redirects=False
+            request.method, target, headers=given, data=io.BytesIO(body), allow_redirects=False
         ) as answer:
             content = await answer.read()
             headers = dict(answer.headers)
@@ -231,7 +236,6 @@ OURS = {
     "date",
     "server",
     "content-encoding",
-    "access-control-allow-origin",
 }
 """Headers of the emulator's that the edge replaces or that API Gateway does not send."""
 
