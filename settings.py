@@ -125,9 +125,10 @@ def load(raw: Mapping[str, Any]) -> Settings:
         "visibility_timeout_seconds", front_door.VISIBILITY_TIMEOUT_SECONDS
     )
     for section in SECTIONS:
-        known = {each.path for each in found}
+        known = tuple(f"{each.path}." for each in found)
         said = [each.under(f"{section.key}.") for each in section.problems(values[section.key])]
-        found += [each for each in said if each.path not in known]
+        # What was left out for its type is not to be missed as well.
+        found += [each for each in said if not any(path.startswith(f"{each.path}.") for path in known)]
         values[section.key] |= shared
     if found:
         raise SettingsError([_named(each) for each in found])

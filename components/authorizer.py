@@ -90,7 +90,7 @@ def _token_problems(kind: str | None, known: object) -> list[Problem]:
     for name, digest in known.items():
         path = f"tokens.{name}"
         if not tokens.NAME.fullmatch(str(name)):
-            found.append(Problem(path, name, "a name of 1 to 64 lower-case letters, digits, '-' and '_'"))
+            found.append(Problem(path, name, f"a name: {tokens.NAME_ALLOWED}"))
         if tokens.PREFIX in str(digest):
             found.append(Problem(path, "(a token)", "a digest; a token must never be stored", MINT))
         elif not isinstance(digest, str) or not tokens.DIGEST.fullmatch(digest):

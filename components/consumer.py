@@ -113,18 +113,21 @@ def _code_problems(code: object) -> list[Problem]:
         return []
     if not isinstance(code, str) or not Path(code).is_dir():
         return [Problem("code", code, allowed, "check the path: it is taken from the program's folder")]
+    if (Path(code) / "Pulumi.yaml").exists():
+        return [
+            Problem("code", code, allowed, "this is a program's own folder: give your code one beside it")
+        ]
     if not any(archives.code_files(Path(code))):
         return [Problem("code", code, allowed, "the folder is empty")]
     return []
 
 
 def _environment_problems(args: ConsumerArgs) -> list[Problem]:
-    reserved = [
-        Problem(f"environment.{name}", "(reserved)", "a name without AWS_, LAMBDA_, SLUICE_ or _ in front")
-        for name in args.get("environment", {})
-        if RESERVED_ENVIRONMENT.fullmatch(str(name))
-    ]
-    return [*arguments.text_map(args, "environment"), *reserved]
+    found = [*arguments.text_map(args, "environment")]
+    given = args.get("environment")
+    reserved = filter(RESERVED_ENVIRONMENT.fullmatch, map(str, given)) if isinstance(given, dict) else ()
+    allowed = "a name without AWS_, LAMBDA_, POWERTOOLS_, SLUICE_ or _ in front"
+    return found + [Problem(f"environment.{name}", "(reserved)", allowed) for name in reserved]
 
 
 def _visibility_problems(args: ConsumerArgs) -> list[Problem]:
@@ -134,13 +137,14 @@ def _visibility_problems(args: ConsumerArgs) -> list[Problem]:
         return []
     if visibility >= VISIBILITY_FACTOR * timeout:
         return []
+    raised = f"raise the front door's visibility_timeout_seconds to {VISIBILITY_FACTOR * timeout}"
+    fitting = visibility // VISIBILITY_FACTOR
     return [
         Problem(
             "timeout_seconds",
             timeout,
             f"at most a {VISIBILITY_FACTOR}th of the queue's visibility timeout, {visibility} seconds",
-            f"lower it to {visibility // VISIBILITY_FACTOR}, or raise the front door's "
-            f"visibility_timeout_seconds to {VISIBILITY_FACTOR * timeout}",
+            f"lower it to {fitting}, or {raised}" if fitting else raised,
         )
     ]
 

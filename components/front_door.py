@@ -35,7 +35,9 @@ LOG_RETENTION_DAYS = 30
 OLDEST_MESSAGE_SECONDS = 900
 LOGGING_POLICY = "arn:{0}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
-PATH_PATTERN = re.compile(r"[A-Za-z0-9._~:-]+(/[A-Za-z0-9._~:-]+)*")
+LONGEST_PATH = access_log.LONGEST_ROUTE - 1
+PATH_PATTERN = re.compile(rf"(?=.{{1,{LONGEST_PATH}}}$)[A-Za-z0-9._~:-]+(/[A-Za-z0-9._~:-]+)*")
+PATH_ALLOWED = f"segments of letters, digits and . _ ~ : -, with / between, {LONGEST_PATH} characters at most"
 STAGE_PATTERN = re.compile(r"[A-Za-z0-9_]{1,128}")
 CONTENT_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 
@@ -44,7 +46,8 @@ class FrontDoorArgs(TypedDict):
     """What `FrontDoor` takes. Everything has a default: ``FrontDoor("door", {})`` works, open to all."""
 
     path: NotRequired[str]
-    """The path that takes POSTs, one or more segments. Default: ``messages``."""
+    """The path that takes POSTs: one or more segments, 53 characters at the most, so that a line of the access
+    log stays short. Default: ``messages``."""
     stage_name: NotRequired[str]
     """The stage, which is the first segment of the URL. Default: ``v1``."""
     content_types: NotRequired[list[str]]
@@ -106,9 +109,7 @@ class FrontDoorNames(TypedDict):
 def problems(args: FrontDoorArgs) -> list[Problem]:
     """Return everything that is wrong with the arguments."""
     return [
-        *arguments.matching(
-            args, "path", PATH_PATTERN, "segments of letters, digits and . _ ~ : -, split by /"
-        ),
+        *arguments.matching(args, "path", PATH_PATTERN, PATH_ALLOWED),
         *arguments.matching(args, "stage_name", STAGE_PATTERN, "1 to 128 letters, digits and _"),
         *_content_type_problems(args.get("content_types", [JSON])),
         *arguments.one_of(args, "answer", Answer),

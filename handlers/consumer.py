@@ -53,8 +53,13 @@ class Environment:
 def load(entry: str) -> RecordHandler:
     """Return the user's function, named as ``module:function``."""
     module, _, name = entry.partition(":")
-    handler: RecordHandler = getattr(importlib.import_module(module), name)
-    return handler
+    function: RecordHandler = getattr(importlib.import_module(module), name)
+
+    def by_position(record: SQSRecord) -> object:
+        """Call the user's function whatever its argument is named: Powertools passes it by name."""
+        return function(record)
+
+    return by_position
 
 
 def retry_delay(receives: int, base: int, cap: int, jitter: float) -> int:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -39,6 +40,7 @@ class Emulator:
         self._folder = folder
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
+        self._files: tempfile.TemporaryDirectory[str] | None = None
         self.endpoint = ""
         """Its URL, once it runs."""
 
@@ -47,12 +49,13 @@ class Emulator:
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._files = tempfile.TemporaryDirectory(prefix="emulator-", dir=self._folder)
         started = time.monotonic()
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own words
                 [python, MAIN],
                 cwd=self._folder,
-                env=self._variables(port),
+                env=self._variables(port, Path(self._files.name)),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -89,11 +92,11 @@ class Emulator:
         if process.stdin:
             process.stdin.close()
         process.wait()
+        if self._files:
+            self._files.cleanup()
 
-    def _variables(self, port: int) -> dict[str, str]:
+    def _variables(self, port: int, files: Path) -> dict[str, str]:
         """Return the whole environment that the emulator and its functions get: nothing of the user's AWS."""
-        files = self._folder / "state"
-        files.mkdir(parents=True, exist_ok=True)
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(files),

@@ -115,11 +115,11 @@ def stack_config(stack_name: str, folder: Path = ROOT) -> Config:
     """
     file = folder / f"Pulumi.{stack_name}.yaml"
     if not file.is_file():
-        known = sorted(each.name.split(".")[1] for each in folder.glob("Pulumi.*.yaml"))
+        known = sorted(each.name[len("Pulumi.") : -len(".yaml")] for each in folder.glob("Pulumi.*.yaml"))
         raise UnknownStackError(f"There is no stack {stack_name!r}; there are: {', '.join(known)}.")
     project = yaml.safe_load((folder / "Pulumi.yaml").read_text())
     defaults = {f"{PROJECT}:{key}": entry["default"] for key, entry in project["config"].items()}
-    given = yaml.safe_load(file.read_text())["config"]
+    given = (yaml.safe_load(file.read_text()) or {}).get("config") or {}
     return {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in {**defaults, **given}.items()
@@ -149,6 +149,8 @@ async def _run(
     """Run the program under mocks, several times in one process and after failures if need be."""
     asyncio.get_running_loop().set_default_executor(threads)
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    # What an earlier program left unfinished would be waited for.
+    settings.SETTINGS.outputs.clear()
     settings.set_root_resource(None)  # type: ignore[arg-type]
     mocks.set_mocks(engine, project=PROJECT, stack=stack_name, preview=False)
     pulumi.runtime.set_all_config(config)

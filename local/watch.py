@@ -64,9 +64,14 @@ def message_line(text: str) -> str | None:
         said: dict[str, Any] = json.loads(text)
     except ValueError:
         return None
-    if not isinstance(said, dict) or said.get("message") not in {"handled", "failed"}:
+    if (
+        not isinstance(said, dict)
+        or said.get("message") not in ("handled", "failed")
+        or "message_id" not in said
+    ):
         return None
-    line = f"{clock()}  message  {said['message']}  {said['message_id']}  request id {said['request_id']}"
+    request = said.get("request_id", "-")
+    line = f"{clock()}  message  {said['message']}  {said['message_id']}  request id {request}"
     if said["message"] == "failed":
         line += (
             f"  receive {said['receives']}, {said['exception_name']}, again in {said['retry_in_seconds']} s"

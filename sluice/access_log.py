@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from typing import cast
 
 MAX_BYTES = 320
-"""What one line may take: 202 bytes over IPv4, 278 with IPv6, a long route and a principal."""
+"""What one line may take; 202 bytes are typical over IPv4. It holds for an IPv6 address, a principal that is
+the name of a token, and a route of at most `LONGEST_ROUTE`."""
+LONGEST_ROUTE = 54
+"""Characters of a resource path, with the slash in front."""
 ABSENT = "-"
+LONGEST_NUMBER = 18
+"""Digits of a number; milliseconds since 1970 take 13."""
 
 FIELDS = {
     "requestId": "$context.requestId",
@@ -86,7 +91,7 @@ def parse(text: str) -> Line:
 def _strings(text: str) -> dict[str, str]:
     try:
         pairs = json.loads(text, object_pairs_hook=list)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedLineError("not JSON") from error
     if not isinstance(pairs, list) or [key for key, _ in _pairs(pairs)] != list(FIELDS):
         raise MalformedLineError("not exactly the fields of an access log line, each once, in order")
@@ -108,6 +113,6 @@ def _number(value: str) -> int | None:
 
 
 def _whole(value: str) -> int:
-    if not (value.isascii() and value.isdecimal()):
+    if not (value.isascii() and value.isdecimal() and len(value) <= LONGEST_NUMBER):
         raise MalformedLineError("a number field that holds no number")
     return int(value)

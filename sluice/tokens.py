@@ -12,8 +12,9 @@ from collections.abc import Mapping
 PREFIX = "sluice_"
 """What a token begins with, so that secret scanners can find one that leaked."""
 SECRET_BYTES = 32
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
-"""A token's name: 1 to 64 lower-case letters, digits, ``-`` and ``_``. It becomes the principal."""
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
+"""A token's name, which becomes the principal."""
+NAME_ALLOWED = "1 to 32 lower-case letters, digits, '-' and '_', with a letter or a digit at both ends"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 """A SHA-256 digest in hexadecimal."""
 BEARER = r"Bearer sluice_[A-Za-z0-9_-]{43}"

@@ -50,7 +50,9 @@ def render(
     """Render a mapping template.
 
     Raises:
-        TemplateError: where API Gateway would answer 500, or where it would work and we cannot tell.
+        TemplateError: where API Gateway would answer 500, or where a template asks for what is not known
+            here. A bare ``#if($x)`` is no such place, though this engine takes an absent ``$x`` as true and
+            API Gateway's does not: compare with a value.
     """
     override: dict[str, Any] = {"status": None, "header": {}}
     scope = {

@@ -21,11 +21,7 @@ def create(chosen: argparse.Namespace) -> int:
     """Print a new token, once, and the command that makes it known to a stack."""
     name: str = chosen.name
     if not tokens.NAME.fullmatch(name):
-        print(
-            f"sluice token new: {name!r} is no name for a token: 1 to 64 lower-case letters, digits, '-' and "
-            "'_', with a letter or a digit at both ends.",
-            file=sys.stderr,
-        )
+        print(f"sluice token new: {name!r} is no name for a token: {tokens.NAME_ALLOWED}.", file=sys.stderr)
         return 1
     token = tokens.mint()
     digest = tokens.digest(token)

@@ -274,6 +274,7 @@ async def _plan_of(
     asyncio.get_running_loop().set_default_executor(monitors_thread)
     recorder = Recorder()
     results: list[object] = []
+    settings.SETTINGS.outputs.clear()
     settings.set_root_resource(None)  # type: ignore[arg-type]
     mocks.set_mocks(Account(), PROJECT, stack_name, preview=False, monitor=recorder)
     pulumi.runtime.set_all_config(config)

@@ -1,0 +1,283 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import aws_lambda_powertools
+import pulumi
+import pytest
+
+from components import archives
+from components.archives import LayerBuildError, Target
+from local.makers.compute import zipped
+from sluice import tokens
+
+AUTHORIZER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/handlers/token_authorizer.py"]
+CONSUMER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/handlers/consumer.py"]
+PACKAGES = str(Path(aws_lambda_powertools.__file__).parent.parent)
+Install = Callable[[Path, Target, Path], None]
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """Return a user's folder with code, and with what is none."""
+    folder = tmp_path / "code"
+    for name in (
+        "recorder.py",
+        "data/table.json",
+        "handlers/__init__.py",
+        "handlers/consumer.py",
+        "__pycache__/recorder.cpython-311.pyc",
+        "data/__pycache__/x.py",
+        "old.pyc",
+        ".env",
+        ".git/config",
+        "data/.secret/key.py",
+    ):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"NAME = {name!r}\n")
+    return folder
+
+
+def paths(archive: pulumi.AssetArchive) -> list[str]:
+    return list(archive.assets)
+
+
+def unpacked(archive: pulumi.AssetArchive, folder: Path) -> Path:
+    file = folder / "function.zip"
+    file.write_bytes(zipped(archive))
+    with zipfile.ZipFile(file) as packed:
+        packed.extractall(folder / "task")
+    return folder / "task"
+
+
+def run_isolated(program: str, path: list[str]) -> str:
+    """Run a program that sees the standard library and the path, as a function in Lambda does."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", f"import sys\nsys.path[:0] = {path!r}\n{program}"],
+        env={"AWS_LAMBDA_FUNCTION_NAME": "f", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def token_archive() -> pulumi.AssetArchive:
+    return archives.handler_archive(
+        modules=["token_authorizer"],
+        shared=["tokens"],
+        generated={"sluice/handlers/token_digests.json": json.dumps({"ann": tokens.digest("one")})},
+    )
+
+
+def test_no_cache_and_nothing_hidden_is_code(code: Path) -> None:
+    found = dict(archives.code_files(code))
+    assert list(found) == ["data/table.json", "handlers/__init__.py", "handlers/consumer.py", "recorder.py"]
+    assert all(code / inside == file for inside, file in found.items())
+
+
+def test_a_folder_under_a_hidden_one_is_code_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / ".work" / "code"
+    folder.mkdir(parents=True)
+    (folder / "a.py").touch()
+    assert [inside for inside, _ in archives.code_files(folder)] == ["a.py"]
+
+
+def test_an_archive_holds_exactly_what_was_named() -> None:
+    assert sorted(paths(token_archive())) == sorted(
+        [*AUTHORIZER, "sluice/tokens.py", "sluice/handlers/token_digests.json"]
+    )
+
+
+def test_an_archive_without_code_holds_ours_alone() -> None:
+    assert sorted(paths(archives.handler_archive(modules=["consumer"], shared=[]))) == CONSUMER
+
+
+def test_a_users_own_handlers_do_not_collide_with_ours(code: Path, tmp_path: Path) -> None:
+    archive = archives.handler_archive(modules=["consumer"], shared=[], code=code)
+    assert sorted(paths(archive)) == sorted([*CONSUMER, *dict(archives.code_files(code))])
+    task = unpacked(archive, tmp_path)
+    assert (task / "handlers/consumer.py").read_text() == "NAME = 'handlers/consumer.py'\n"
+    ours = archives.HANDLERS / "consumer.py"
+    assert (task / "sluice/handlers/consumer.py").read_bytes() == ours.read_bytes()
+
+
+def test_a_user_cannot_replace_our_entry(tmp_path: Path) -> None:
+    file = tmp_path / "sluice" / "handlers" / "consumer.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("raise SystemExit\n")
+    archive = archives.handler_archive(modules=["consumer"], shared=[], code=tmp_path)
+    entry = archive.assets["sluice/handlers/consumer.py"]
+    assert isinstance(entry, pulumi.FileAsset)
+    assert Path(entry.path) == archives.HANDLERS / "consumer.py"
+
+
+def test_the_token_authorizer_needs_the_standard_library_alone(tmp_path: Path) -> None:
+    task = unpacked(token_archive(), tmp_path)
+    loaded = run_isolated(
+        "before = set(sys.modules)\n"
+        "import sluice.handlers.token_authorizer as entry\n"
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))\n",
+        [str(task)],
+    )
+    foreign = {name for name in loaded.split() if name not in sys.stdlib_module_names}
+    assert foreign == {"sluice"}
+
+
+def test_the_token_authorizer_decides_by_the_digests_in_its_archive(tmp_path: Path) -> None:
+    task = unpacked(token_archive(), tmp_path)
+    told = run_isolated(
+        "from sluice.handlers.token_authorizer import handler\n"
+        "event = {'type': 'TOKEN', 'authorizationToken': 'Bearer one', 'methodArn': 'arn:x/v1/POST/a'}\n"
+        "print(handler(event, None)['principalId'])\n",
+        [str(task)],
+    )
+    assert told.splitlines()[-1] == "ann"
+
+
+def test_the_consumer_needs_nothing_of_ours_that_it_does_not_ship(tmp_path: Path, code: Path) -> None:
+    task = unpacked(archives.handler_archive(modules=["consumer"], shared=[], code=code), tmp_path)
+    told = run_isolated(
+        "from sluice.handlers import consumer\n"
+        "import handlers\n"
+        "print(consumer.__file__, handlers.NAME)\n"
+        "ours = ('sluice', 'components', 'pulumi')\n"
+        "print(*sorted(name for name in sys.modules if name.startswith(ours)))\n",
+        [str(task), PACKAGES],
+    )
+    assert told.splitlines() == [
+        f"{task}/sluice/handlers/consumer.py handlers/__init__.py",
+        "sluice sluice.handlers sluice.handlers.consumer",
+    ]
+
+
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a lock file; layers are cached in a folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "consumer.txt"
+    file.write_text("thing==1.0 --hash=sha256:00\n")
+    return file
+
+
+@pytest.fixture
+def installs(monkeypatch: pytest.MonkeyPatch) -> list[Target]:
+    """Put packages as pip would in place of pip, and return what it was asked for."""
+    asked: list[Target] = []
+
+    def install(_lock: Path, target: Target, folder: Path) -> None:
+        asked.append(target)
+        files = ["thing/__init__.py", "thing/bin/tool.py", "thing-1.0.dist-info/METADATA"]
+        # A folder's order is that of its making, and pip makes it in any order.
+        for name in [
+            *(files if len(asked) % 2 else reversed(files)),
+            "bin/thing",
+            "thing-1.0.dist-info/RECORD",
+        ]:
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{name}\n")
+            os.utime(file, (len(asked) * 10**8, len(asked) * 10**8))
+            file.chmod(0o600 if len(asked) % 2 else 0o755)
+
+    monkeypatch.setattr(archives, "_install", install)
+    return asked
+
+
+def test_a_layer_holds_the_packages_and_the_list_that_it_was_built_from(
+    lock: Path, installs: list[Target]
+) -> None:
+    with zipfile.ZipFile(archives.layer(lock, Target())) as built:
+        assert built.namelist() == [
+            "python/thing/__init__.py",
+            "python/thing/bin/tool.py",
+            "python/thing-1.0.dist-info/METADATA",
+            archives.LAYER_LOCK,
+        ]
+        assert built.read(archives.LAYER_LOCK) == lock.read_bytes()
+        modes = {entry.external_attr >> 16 for entry in built.infolist()}
+    assert modes == {0o644}, "Lambda runs as another user, who must be able to read"
+    assert installs == [Target()]
+
+
+def test_the_same_list_makes_the_same_bytes(lock: Path, installs: list[Target]) -> None:
+    built = archives.layer(lock, Target())
+    first = built.read_bytes()
+    built.unlink()
+    assert archives.layer(lock, Target()).read_bytes() == first
+    assert len(installs) == 2
+
+
+def test_a_layer_is_built_once(lock: Path, installs: list[Target]) -> None:
+    assert archives.layer(lock, Target()) == archives.layer(lock, Target())
+    assert len(installs) == 1
+
+
+def test_another_list_or_target_makes_another_layer(lock: Path, installs: list[Target]) -> None:
+    built = {archives.layer(lock, Target()), archives.layer(lock, Target(architecture="arm64"))}
+    built.add(archives.layer(lock, Target(python="3.12")))
+    lock.write_text("thing==2.0\n")
+    built.add(archives.layer(lock, Target()))
+    assert len(built) == 4
+    assert len(installs) == 4
+
+
+def test_the_cache_lies_in_the_home_folder_unless_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: Path, installs: list[Target]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert archives.layer(lock, Target()).parent == tmp_path / "home" / ".cache" / "sluice"
+    assert installs
+
+
+def test_a_layer_that_cannot_be_built_says_what_pip_said(lock: Path, tmp_path: Path) -> None:
+    lock.write_text("this is no requirement\n")
+    with pytest.raises(LayerBuildError) as refused:
+        archives.layer(lock, Target())
+    assert "Invalid requirement" in str(refused.value)
+    assert str(lock) in str(refused.value)
+    assert "python3.13 on x86_64" in str(refused.value)
+    assert not list((tmp_path / "cache" / "sluice").iterdir()), "half a layer must not be found again"
+
+
+def test_pip_is_told_to_take_nothing_but_the_wheels_of_the_list(
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 1, "only on stdout", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(LayerBuildError, match="only on stdout"):
+        archives.layer(lock, Target(architecture="arm64"))
+    (command,) = asked
+    assert {"--require-hashes", "--no-deps", "--only-binary=:all:", "manylinux_2_28_aarch64"} <= set(command)
+    assert command[command.index("--python-version") + 1] == "3.13"
+    assert command[-2:] == ["--requirement", str(lock)]
+
+
+def test_a_target_is_named_as_lambda_and_as_wheels_name_it() -> None:
+    assert Target().runtime == "python3.13"
+    assert Target().platforms == ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+    assert all(each.endswith("_aarch64") for each in Target(architecture="arm64").platforms)
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture"),
+    [("x86_64", "x86_64"), ("AMD64", "x86_64"), ("arm64", "arm64"), ("aarch64", "arm64")],
+)
+def test_this_machine_is_a_target_too(
+    machine: str, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert Target.host() == Target(version, architecture)

@@ -1,0 +1,228 @@
+import re
+from typing import Any, NotRequired, TypedDict
+
+import pulumi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components import arguments
+from components.arguments import InvalidArgsError, Problem
+from sluice import tokens
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+VALUES = st.recursive(LEAVES, lambda each: st.lists(each) | st.dictionaries(st.text(), each))
+
+
+class Shape(TypedDict):
+    needed: str
+    count: NotRequired[int]
+    names: NotRequired[list[str]]
+
+
+def check(args: Shape) -> list[Problem]:
+    return [*arguments.between(args, "count", 1, 3, "pieces")]
+
+
+def admit(args: Any) -> Any:
+    return arguments.admit("Thing 'x'", args, Shape, check)
+
+
+def leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for item in value.values() for leaf in leaves(item)]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in leaves(item)]
+    return [value]
+
+
+@given(VALUES)
+def test_whole_numbers_become_int_at_any_depth_and_nothing_else_changes(value: Any) -> None:
+    converted = arguments.whole_numbers(value)
+    # 3.0 == 3, so this says only that the shape and the values are kept.
+    assert converted == value
+    for before, after in zip(leaves(value), leaves(converted), strict=True):
+        if isinstance(before, float) and before.is_integer():
+            assert type(after) is int
+        else:
+            assert type(after) is type(before)
+
+
+def test_whole_numbers_keep_an_output_as_it_is() -> None:
+    class Opaque:
+        pass
+
+    opaque = Opaque()
+    assert arguments.whole_numbers({"a": [opaque]}) == {"a": [opaque]}
+
+
+@pytest.mark.parametrize("value", [1, 2, 3])
+def test_a_number_in_range_is_no_problem(value: int) -> None:
+    assert not [*arguments.between({"n": value}, "n", 1, 3, "pieces")]
+
+
+def test_an_absent_argument_is_no_problem() -> None:
+    absent: dict[str, object] = {}
+    assert not [
+        *arguments.between(absent, "n", 1, 3, "pieces"),
+        *arguments.matching(absent, "n", re.compile("a"), "a"),
+        *arguments.one_of(absent, "n", [1]),
+        *arguments.flag(absent, "n"),
+        *arguments.text_map(absent, "n"),
+        *arguments.shared(absent),
+    ]
+
+
+@pytest.mark.parametrize("value", [0, 4, -1, 1.5, True, "2", [2]])
+def test_a_number_out_of_range_or_of_another_type_is_a_problem(value: object) -> None:
+    assert [*arguments.between({"n": value}, "n", 1, 3, "pieces")] == [
+        Problem("n", value, "a whole number from 1 to 3 (pieces)")
+    ]
+
+
+@pytest.mark.parametrize("value", ["abc", pulumi.Output.from_input("anything")])
+def test_a_text_that_matches_or_is_not_known_yet_is_no_problem(value: object) -> None:
+    assert not [*arguments.matching({"t": value}, "t", re.compile("abc"), "abc")]
+
+
+@pytest.mark.parametrize("value", ["", "abcd", "xabc", "abc\n", 5, True, ["abc"]])
+def test_a_text_that_does_not_match_as_a_whole_is_a_problem(value: object) -> None:
+    assert [*arguments.matching({"t": value}, "t", re.compile("abc"), "abc", "fix")] == [
+        Problem("t", value, "abc", "fix")
+    ]
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:kms:us-east-1:123456789012:key/abc",
+        "arn:aws-cn:sns:cn-north-1:123456789012:topic",
+        "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:f",
+        "arn:aws:s3:::bucket",
+    ],
+)
+def test_an_arn_of_any_partition_is_one(arn: str) -> None:
+    assert arguments.ARN.fullmatch(arn)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "arn", "arn:aws:kms", "alias/key", "arn:gcp:kms:us-east-1:1:x", "arn:aws:kms:r:1:"]
+)
+def test_what_is_no_arn_is_not_taken_for_one(text: str) -> None:
+    assert not arguments.ARN.fullmatch(text)
+
+
+def test_a_choice_is_one_of_those_that_there_are() -> None:
+    assert not [*arguments.one_of({"c": 1}, "c", (1, 2))]
+    assert [*arguments.one_of({"c": 3}, "c", iter((1, 2)))] == [Problem("c", 3, "one of 1, 2")]
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_flag_is_true_or_false(value: bool) -> None:
+    assert not [*arguments.flag({"f": value}, "f")]
+
+
+@pytest.mark.parametrize("value", ["true", 1, 0])
+def test_a_flag_is_nothing_else(value: object) -> None:
+    assert [*arguments.flag({"f": value}, "f")] == [Problem("f", value, "true or false")]
+
+
+def test_a_map_of_texts_may_hold_outputs() -> None:
+    assert not [*arguments.text_map({"m": {"a": "x", "b": pulumi.Output.from_input("y")}}, "m")]
+
+
+def test_every_value_of_a_map_that_is_no_text_is_a_problem() -> None:
+    found = [*arguments.text_map({"m": {"a": 1, "b": "x", "c": None}}, "m")]
+    assert [each.path for each in found] == ["m.a", "m.c"]
+    assert all(each.remedy for each in found)
+
+
+@pytest.mark.parametrize("value", [[], "a=b", 5])
+def test_a_map_of_texts_is_nothing_else(value: object) -> None:
+    assert [each.path for each in arguments.text_map({"m": value}, "m")] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("kms_key_arn", "arn:aws:kms:us-east-1:123456789012:key/abc", "alias/mine"),
+        ("log_retention_days", 30, 31),
+        ("alarm_topic_arn", "arn:aws:sns:us-east-1:123456789012:t", "t"),
+    ],
+)
+def test_what_every_component_takes_is_checked(key: str, good: object, bad: object) -> None:
+    assert not [*arguments.shared({key: good})]
+    assert [each.path for each in arguments.shared({key: bad})] == [key]
+
+
+def test_good_arguments_are_admitted_with_whole_numbers_as_int() -> None:
+    admitted = admit({"needed": "x", "count": 2.0})
+    assert admitted == {"needed": "x", "count": 2}
+    assert type(admitted["count"]) is int
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(InvalidArgsError) as refused:
+        admit({"count": 9.0, "cuont": 1, "zzz": 2})
+    assert [each.path for each in refused.value.problems] == ["cuont", "zzz", "needed", "count"]
+    told = str(refused.value)
+    assert told.startswith("Thing 'x': 4 arguments are wrong.\n\n")
+    for problem in refused.value.problems:
+        assert str(problem) in told
+    assert "use one of: count, names, needed" in told
+
+
+def test_one_problem_is_told_in_the_singular() -> None:
+    with pytest.raises(InvalidArgsError, match=r"^Thing 'x': 1 argument is wrong"):
+        admit({})
+
+
+def test_a_required_argument_that_is_none_is_missing() -> None:
+    with pytest.raises(InvalidArgsError):
+        admit({"needed": None})
+
+
+def test_a_problem_says_what_is_there_what_may_be_and_what_to_do() -> None:
+    assert str(Problem("a.b", 5, "a string", "put it in quotes\nand again")) == (
+        "a.b = 5\n    allowed: a string\n    do:      put it in quotes\n             and again"
+    )
+
+
+def test_a_problem_without_a_remedy_ends_with_what_is_allowed() -> None:
+    assert str(Problem("a", None, "required")) == "a = (not set)\n    allowed: required"
+
+
+def test_a_problem_can_be_named_as_part_of_something_larger() -> None:
+    assert Problem("a", 1, "x", "y").under("front_door.") == Problem("front_door.a", 1, "x", "y")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "(not set)"),
+        (True, "true"),
+        (False, "false"),
+        (1, "1"),
+        ("a", "'a'"),
+        ("x" * 98, repr("x" * 98)),
+        ("x" * 99, "'" + "x" * 96 + "..."),
+    ],
+)
+def test_a_value_is_shown_in_one_line(value: object, shown: str) -> None:
+    assert arguments.shown(value) == shown
+    assert len(shown) <= 100
+
+
+def test_an_argument_that_is_none_is_not_set() -> None:
+    assert admit({"needed": "x", "count": None, "other": None}) == {"needed": "x"}
+
+
+def test_a_problem_hides_every_token_that_it_would_show() -> None:
+    token = tokens.mint()
+    told = str(Problem(f"tokens.{token}", [token], f"not {token}", f"drop {token}"))
+    assert token.removeprefix(tokens.PREFIX) not in told
+    assert told.count(f"{tokens.PREFIX}(hidden)") == 4
+
+
+def test_an_output_is_not_looked_into() -> None:
+    assert arguments.shown(pulumi.Output.from_input("secret")) == "(an output)"

@@ -1,0 +1,165 @@
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local import watch
+from local.program import Deployment, UnknownStackError, stack_config
+from local.say import Say
+from local.stack import AUTHORIZER_KEY, LocalStack, with_token
+from sluice import tokens
+
+URL = "http://127.0.0.1:4566/abc/v1/messages"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a folder with a project and two stacks."""
+    declared = {
+        "front_door": {"type": "object", "default": {}},
+        "log_retention_days": {"type": "integer", "default": 30},
+        "kms_key_arn": {"type": "string", "default": ""},
+    }
+    files = {
+        "Pulumi.yaml": {"name": "sluice", "config": declared},
+        "Pulumi.one.yaml": {
+            "config": {"aws:region": "eu-west-1", "sluice:front_door": {"path": "a", "n": [1, True]}}
+        },
+        "Pulumi.two.yaml": {"config": {"sluice:log_retention_days": 7}},
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    return tmp_path
+
+
+def test_a_stacks_settings_are_texts_with_json_for_the_rest(project: Path) -> None:
+    assert stack_config("one", project) == {
+        "aws:region": "eu-west-1",
+        "sluice:front_door": '{"n": [1, true], "path": "a"}',
+        "sluice:log_retention_days": "30",
+        "sluice:kms_key_arn": "",
+    }
+
+
+def test_a_stack_wins_over_the_projects_defaults(project: Path) -> None:
+    config = stack_config("two", project)
+    assert (config["sluice:log_retention_days"], config["sluice:front_door"]) == ("7", "{}")
+
+
+@pytest.mark.parametrize("name", ["three", "", "../Pulumi"])
+def test_an_unknown_stack_tells_which_there_are(name: str, project: Path) -> None:
+    with pytest.raises(UnknownStackError, match=r"there are: one, two\.$"):
+        stack_config(name, project)
+
+
+def test_a_stack_that_wants_a_token_gets_one_of_its_own() -> None:
+    config, token = with_token({AUTHORIZER_KEY: '{"kind": "token"}', "other": "kept"})
+    assert token is not None
+    assert json.loads(config[AUTHORIZER_KEY]) == {"kind": "token", "tokens": {"local": tokens.digest(token)}}
+    assert config["other"] == "kept"
+    assert token not in str(config)
+
+
+@pytest.mark.parametrize("known", [{"ann": "d"}, {"ann": "d", "local": "old"}])
+def test_a_token_that_is_set_stays_known(known: dict[str, str]) -> None:
+    given = {AUTHORIZER_KEY: json.dumps({"kind": "token", "tokens": known})}
+    config, token = with_token(given)
+    kept = json.loads(config[AUTHORIZER_KEY])["tokens"]
+    assert kept == {**known, "local": tokens.digest(token or "")}
+    assert json.loads(given[AUTHORIZER_KEY])["tokens"] == known, "what was given is not to be changed"
+
+
+@pytest.mark.parametrize(
+    "section",
+    ['{"kind": "none"}', "{}", "{not json", "5", "[]", '{"kind": "token", "tokens": [1]}', '"token"'],
+)
+def test_any_other_stack_is_left_to_the_programs_own_checks(section: str) -> None:
+    assert with_token({AUTHORIZER_KEY: section}) == ({AUTHORIZER_KEY: section}, None)
+    assert with_token({}) == ({}, None)
+
+
+def deployed(token: str | None) -> LocalStack:
+    return LocalStack(Deployment("one", {"url": URL}, [], 0.0), token)
+
+
+@pytest.mark.parametrize("token", [None, "sluice_abc"])
+def test_a_command_line_is_ready_to_paste(token: str | None) -> None:
+    words = shlex.split(watch.curl(deployed(token)))
+    assert words[:3] == ["curl", "-i", URL]
+    assert json.loads(words[words.index("-d") + 1]) == {"hello": "world"}
+    headers = [words[index + 1] for index, word in enumerate(words) if word == "-H"]
+    authorization = [f"Authorization: Bearer {token}"] if token else []
+    assert headers == ["Content-Type: application/json", *authorization]
+
+
+def logged(**more: Any) -> str:
+    return json.dumps({"message": "handled", "message_id": "m-1", "request_id": "r-1", **more})
+
+
+def without_clock(line: str | None) -> str:
+    assert line is not None
+    return re.sub(r"^\d\d:\d\d:\d\d  ", "", line)
+
+
+def test_a_handled_message_is_told_with_its_callers_request() -> None:
+    assert without_clock(watch.message_line(logged())) == "message  handled  m-1  request id r-1"
+
+
+def test_a_failed_message_is_told_with_what_comes_next() -> None:
+    failed = logged(message="failed", receives=2, exception_name="PoisonError", retry_in_seconds=3)
+    assert without_clock(watch.message_line(failed)) == (
+        "message  failed  m-1  request id r-1  receive 2, PoisonError, again in 3 s"
+    )
+
+
+def test_a_message_that_came_another_way_is_told_too() -> None:
+    # The log leaves out what is not there.
+    line = watch.message_line(json.dumps({"message": "handled", "message_id": "m-1"}))
+    assert "m-1" in without_clock(line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "START RequestId: 1",
+        "5",
+        "[]",
+        "null",
+        "{}",
+        '{"message": "postponing failed"}',
+        '{"message": {}}',
+        '{"message": "handled"}',
+    ],
+)
+def test_any_other_line_tells_nothing(text: str) -> None:
+    assert watch.message_line(text) is None
+
+
+def test_a_request_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    context = {"status": "202", "httpMethod": "POST", "responseLatency": "7", "requestId": "r-1"}
+    watch.tell_request(context)
+    watch.tell_request({**context, "resourcePath": "/messages"})
+    lines = [without_clock(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "request  202  POST -  7 ms  request id r-1",
+        "request  202  POST /messages  7 ms  request id r-1",
+    ]
+
+
+def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    say = Say()
+    say.line("Deploying")
+    say.step("Queue q", 1.234)
+    assert capsys.readouterr() == ("", "Deploying\n    1.23 s  Queue q\n")
+
+
+def test_progress_can_be_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    say = Say(quiet=True)
+    say.line("Deploying")
+    say.step("Queue q", 1.0)
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,145 @@
+import re
+from collections.abc import Sequence
+from itertools import combinations
+
+import pytest
+
+from components import authorizer, consumer, dashboard, front_door
+from components.dashboard import COLUMNS, DashboardArgs
+from components.front_door import FrontDoorNames
+from components.monitoring import Alarm, Metric, Missing, Panel, lambda_metric
+from handlers import consumer as consumer_handler
+
+from .aws_metrics import GAUGES, METRICS
+
+FRONT_DOOR: FrontDoorNames = {"api": "api", "stage": "v1", "queue": "queue", "dead_letter_queue": "dead"}
+ALL: DashboardArgs = {
+    "front_door": FRONT_DOOR,
+    "authorizer": {"function": "guard"},
+    "consumer": {"function": "worker"},
+}
+ALARMS = {
+    "front_door": front_door.alarms(FRONT_DOOR),
+    "authorizer": authorizer.alarms({"function": "guard"}),
+    "consumer": consumer.alarms({"function": "worker"}),
+}
+EVERY_ALARM = [alarm for alarms in ALARMS.values() for alarm in alarms]
+EVERY_PANEL = dashboard.panels(ALL)
+EVERY_METRIC = [alarm.metric for alarm in EVERY_ALARM] + [
+    metric for panel in EVERY_PANEL for metric in panel.metrics
+]
+
+
+def boxes(body: dict[str, object]) -> list[tuple[int, int, int, int]]:
+    widgets = body["widgets"]
+    assert isinstance(widgets, list)
+    return [(each["x"], each["y"], each["width"], each["height"]) for each in widgets]
+
+
+def overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    x, y, width, height = one
+    other_x, other_y, other_width, other_height = other
+    return (
+        x < other_x + other_width
+        and other_x < x + width
+        and y < other_y + other_height
+        and other_y < y + height
+    )
+
+
+@pytest.mark.parametrize("metric", EVERY_METRIC, ids=lambda metric: f"{metric.namespace}-{metric.name}")
+def test_every_metric_is_one_that_is_published_under_these_dimensions(metric: Metric) -> None:
+    # An alarm on dimensions that nobody publishes is silent for ever.
+    assert set(metric.dimensions) in METRICS[metric.namespace][metric.name]
+    assert all(metric.dimensions.values())
+
+
+@pytest.mark.parametrize("metric", EVERY_METRIC, ids=lambda metric: f"{metric.namespace}-{metric.name}")
+def test_every_metric_has_a_statistic_that_means_something(metric: Metric) -> None:
+    gauge = metric.name in GAUGES
+    assert re.fullmatch(r"Maximum|p[0-9]{2}" if gauge else "Sum", metric.statistic)
+
+
+@pytest.mark.parametrize("component", ALARMS)
+def test_the_alarms_of_a_component_have_names_of_their_own(component: str) -> None:
+    roles = [alarm.role for alarm in ALARMS[component]]
+    assert len(set(roles)) == len(roles)
+    assert all(role.endswith("-alarm") for role in roles)
+
+
+@pytest.mark.parametrize("alarm", EVERY_ALARM, ids=lambda alarm: alarm.role)
+def test_an_alarm_can_fire_and_be_over(alarm: Alarm) -> None:
+    assert alarm.threshold >= 1, "at or over 0 it would fire without anything wrong"
+    assert alarm.period % 60 == 0
+    assert alarm.periods * alarm.period <= 86_400, "the longest that CloudWatch evaluates"
+    assert alarm.missing is Missing.FINE, "no traffic is no fault"
+    assert alarm.description.endswith(".")
+
+
+def test_given_up_messages_are_looked_for_in_the_dead_letter_queue() -> None:
+    alarms = {alarm.role: alarm for alarm in front_door.alarms(FRONT_DOOR)}
+    assert alarms["dead-letters-alarm"].metric.dimensions == {"QueueName": "dead"}
+    assert alarms["age-alarm"].metric.dimensions == {"QueueName": "queue"}
+
+
+def test_a_metric_of_a_function_is_found_by_its_name() -> None:
+    assert lambda_metric("f", "Errors") == Metric("AWS/Lambda", "Errors", {"FunctionName": "f"}, "Sum")
+
+
+def test_the_metrics_of_the_consumer_are_those_that_it_counts() -> None:
+    source = consumer_handler.__loader__.get_source(consumer_handler.__name__)  # type: ignore[union-attr]
+    assert set(re.findall(r'add_metric\("(\w+)"', source)) == set(METRICS[consumer.METRIC_NAMESPACE])
+
+
+def test_every_panel_has_a_title_of_its_own() -> None:
+    titles = [panel.title for panel in EVERY_PANEL]
+    assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize("part", ALL)
+def test_a_dashboard_shows_only_what_it_is_given(part: str) -> None:
+    one: DashboardArgs = {part: ALL[part]}  # type: ignore[misc]
+    titles = {panel.title for panel in dashboard.panels(one)}
+    assert titles
+    assert titles < {panel.title for panel in EVERY_PANEL}
+
+
+WIDTHS = [[8] * 11, [24, 24], [8, 24, 8], [12, 12, 1], [6] * 9, [23, 1, 1], []]
+
+
+@pytest.mark.parametrize(
+    "panels",
+    [EVERY_PANEL, *[[Panel(str(index), [], width) for index, width in enumerate(each)] for each in WIDTHS]],
+)
+def test_panels_lie_inside_the_page_and_never_over_each_other(panels: Sequence[Panel]) -> None:
+    laid = boxes(dashboard.body(panels, "us-east-1"))
+    assert [width for _, _, width, _ in laid] == [panel.width for panel in panels]
+    assert all(x >= 0 and x + width <= COLUMNS for x, _, width, _ in laid)
+    assert not [pair for pair in combinations(laid, 2) if overlap(*pair)]
+
+
+def test_panels_are_read_from_left_to_right_and_down() -> None:
+    laid = boxes(dashboard.body(EVERY_PANEL, "us-east-1"))
+    assert [(y, x) for x, y, _, _ in laid] == sorted((y, x) for x, y, _, _ in laid)
+
+
+def test_a_widget_tells_cloudwatch_where_its_metrics_are() -> None:
+    metric = Metric("AWS/ApiGateway", "Count", {"ApiName": "a", "Stage": "v1"})
+    assert dashboard.body([Panel("Requests", [metric])], "eu-west-1") == {
+        "widgets": [
+            {
+                "type": "metric",
+                "x": 0,
+                "y": 0,
+                "width": 8,
+                "height": 6,
+                "properties": {
+                    "title": "Requests",
+                    "region": "eu-west-1",
+                    "period": 60,
+                    "view": "timeSeries",
+                    "metrics": [["AWS/ApiGateway", "Count", "ApiName", "a", "Stage", "v1", {"stat": "Sum"}]],
+                },
+            }
+        ]
+    }

@@ -1,0 +1,295 @@
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from components import authorizer, consumer, dashboard, front_door
+from components.arguments import Problem
+from sluice import cli, tokens
+
+OUTPUT = pulumi.Output.from_input("known later")
+FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:guard"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/abc"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
+DIGEST = tokens.digest("any")
+TOKEN = f"{tokens.PREFIX}{'Zk3-_x9Q' * 5}abc"
+TOKENS: dict[str, Any] = {"kind": "token", "tokens": {"ann": DIGEST}}
+
+Problems = Callable[[Any], list[Problem]]
+
+
+def paths(problems: Problems, args: dict[str, Any]) -> list[str]:
+    return [each.path for each in problems(args)]
+
+
+SHARED_GOOD: list[dict[str, Any]] = [
+    {"kms_key_arn": KEY},
+    {"kms_key_arn": OUTPUT},
+    {"log_retention_days": 1},
+    {"alarm_topic_arn": TOPIC},
+]
+SHARED_BAD: list[tuple[str, dict[str, Any]]] = [
+    ("kms_key_arn", {"kms_key_arn": "alias/key"}),
+    ("log_retention_days", {"log_retention_days": 2}),
+    ("alarm_topic_arn", {"alarm_topic_arn": "topic"}),
+]
+
+FRONT_DOOR_GOOD: list[dict[str, Any]] = [
+    {},
+    {"path": "messages"},
+    {"path": "a/b-c/d.e~f:g_h"},
+    {"stage_name": "v1"},
+    {"stage_name": "x" * 128},
+    {"content_types": ["application/json", "text/plain", "application/vnd.api+json"]},
+    {"answer": "summary"},
+    {"answer": "sqs"},
+    {"max_message_size": 1024},
+    {"max_message_size": 1_048_576},
+    {"visibility_timeout_seconds": 0},
+    {"visibility_timeout_seconds": 43_200},
+    {"message_retention_seconds": 60},
+    {"message_retention_seconds": 1_209_600},
+    {"max_receive_count": 1},
+    {"max_receive_count": 1000},
+    {"throttle_rate": 1, "throttle_burst": 1},
+    {"manage_account_logging": True},
+    {"authorizer_function_arn": FUNCTION, "authorizer_cache_ttl_seconds": 0},
+    {"authorizer_function_arn": OUTPUT, "authorizer_cache_ttl_seconds": 3600},
+    {"authorizer_token_pattern": tokens.BEARER},
+    {"log_principal": False},
+    *SHARED_GOOD,
+]
+FRONT_DOOR_BAD: list[tuple[str, dict[str, Any]]] = [
+    *[("path", {"path": path}) for path in ("", "/", "/a", "a/", "a//b", "a b", "{proxy+}", "a?b", "é", 5)],
+    *[("stage_name", {"stage_name": name}) for name in ("", "a-b", "a/b", "x" * 129, "$default")],
+    ("content_types", {"content_types": []}),
+    ("content_types", {"content_types": "application/json"}),
+    ("content_types[0]", {"content_types": ["Application/JSON"]}),
+    ("content_types[0]", {"content_types": ["application/json; charset=utf-8"]}),
+    ("content_types[1]", {"content_types": ["text/plain", "*/*"]}),
+    ("content_types[0]", {"content_types": [5]}),
+    ("answer", {"answer": "none"}),
+    ("max_message_size", {"max_message_size": 1023}),
+    ("max_message_size", {"max_message_size": 1_048_577}),
+    ("visibility_timeout_seconds", {"visibility_timeout_seconds": 43_201}),
+    ("message_retention_seconds", {"message_retention_seconds": 59}),
+    ("message_retention_seconds", {"message_retention_seconds": 1_209_601}),
+    ("max_receive_count", {"max_receive_count": 0}),
+    ("max_receive_count", {"max_receive_count": 1001}),
+    ("throttle_rate", {"throttle_rate": 0}),
+    ("throttle_burst", {"throttle_burst": 100_001}),
+    ("manage_account_logging", {"manage_account_logging": "yes"}),
+    ("authorizer_function_arn", {"authorizer_function_arn": "guard"}),
+    ("authorizer_cache_ttl_seconds", {"authorizer_cache_ttl_seconds": 3601}),
+    ("log_principal", {"log_principal": 1}),
+    *SHARED_BAD,
+]
+
+AUTHORIZER_GOOD: list[dict[str, Any]] = [
+    {"kind": "none"},
+    {"kind": "none", "tokens": {}},
+    {"kind": "function", "function_arn": FUNCTION},
+    {"kind": "function", "function_arn": OUTPUT, "cache_ttl_seconds": 0},
+    TOKENS,
+    {"kind": "token", "tokens": {"a": DIGEST, "b-2_c": DIGEST}, "cache_ttl_seconds": 3600},
+    *[{**TOKENS, **each} for each in SHARED_GOOD],
+]
+AUTHORIZER_BAD: list[tuple[str, dict[str, Any]]] = [
+    ("kind", {"kind": "jwt"}),
+    ("cache_ttl_seconds", {"kind": "none", "cache_ttl_seconds": 3601}),
+    ("cache_ttl_seconds", {"kind": "none", "cache_ttl_seconds": -1}),
+    ("function_arn", {"kind": "function"}),
+    ("function_arn", {"kind": "function", "function_arn": "guard"}),
+    ("function_arn", {"kind": "none", "function_arn": FUNCTION}),
+    ("function_arn", {**TOKENS, "function_arn": OUTPUT}),
+    ("tokens", {"kind": "token"}),
+    ("tokens", {"kind": "token", "tokens": {}}),
+    ("tokens", {"kind": "token", "tokens": [DIGEST]}),
+    ("tokens", {"kind": "none", "tokens": {"ann": DIGEST}}),
+    ("tokens", {"kind": "function", "function_arn": FUNCTION, "tokens": {"ann": DIGEST}}),
+    ("tokens.Ann", {"kind": "token", "tokens": {"Ann": DIGEST}}),
+    ("tokens.5", {"kind": "token", "tokens": {5: 6}}),
+    ("tokens.ann", {"kind": "token", "tokens": {"ann": "a" * 63}}),
+    ("tokens.ann", {"kind": "token", "tokens": {"ann": DIGEST.upper()}}),
+    ("tokens.ann", {"kind": "token", "tokens": {"ann": None}}),
+    ("tokens.ann", {"kind": "token", "tokens": {"ann": TOKEN}}),
+    *[(path, {**TOKENS, **each}) for path, each in SHARED_BAD],
+]
+
+CONSUMER_GOOD: list[dict[str, Any]] = [
+    {},
+    {"entry": "consumer:record_handler"},
+    {"entry": "a.b_c.d:_e"},
+    {"environment": {"A": "x", "B": OUTPUT}},
+    {"table": "id"},
+    {"timeout_seconds": 1},
+    {"timeout_seconds": 900, "queue_visibility_timeout_seconds": 5400},
+    {"timeout_seconds": 30, "queue_visibility_timeout_seconds": 180},
+    {"memory_mb": 128},
+    {"memory_mb": 10_240},
+    {"architecture": "x86_64"},
+    {"architecture": "arm64"},
+    {"batch_size": 1},
+    {"batch_size": 10, "batching_window_seconds": 0},
+    {"batch_size": 11, "batching_window_seconds": 1},
+    {"batch_size": 10_000, "batching_window_seconds": 300},
+    {"maximum_concurrency": 2},
+    {"maximum_concurrency": 1000},
+    {"retry_base_seconds": 0, "retry_cap_seconds": 0},
+    {"retry_base_seconds": 43_200, "retry_cap_seconds": 43_200},
+    *SHARED_GOOD,
+]
+CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
+    ("code", {"code": "/no/such/folder"}),
+    ("code", {"code": __file__}),
+    ("code", {"code": 5}),
+    *[
+        ("entry", {"entry": entry})
+        for entry in ("", "a", "a:", ":b", "a:b:c", "a/b:c", "1a:b", "a..b:c", "a:b.c")
+    ],
+    ("environment", {"environment": ["A=x"]}),
+    ("environment", {"environment": 5}),
+    ("environment.A", {"environment": {"A": 1}}),
+    *[
+        (f"environment.{name}", {"environment": {name: "x"}})
+        for name in ("AWS_REGION", "LAMBDA_X", "SLUICE_TABLE", "POWERTOOLS_LOG_LEVEL", "_HANDLER")
+    ],
+    ("table", {"table": ""}),
+    ("table", {"table": "a b"}),
+    ("table", {"table": "x" * 256}),
+    ("timeout_seconds", {"timeout_seconds": 0}),
+    ("timeout_seconds", {"timeout_seconds": 901, "queue_visibility_timeout_seconds": 43_200}),
+    ("timeout_seconds", {"timeout_seconds": 31, "queue_visibility_timeout_seconds": 180}),
+    ("timeout_seconds", {"queue_visibility_timeout_seconds": 179}),
+    ("memory_mb", {"memory_mb": 127}),
+    ("memory_mb", {"memory_mb": 10_241}),
+    ("architecture", {"architecture": "riscv"}),
+    ("batch_size", {"batch_size": 0}),
+    ("batch_size", {"batch_size": 10_001, "batching_window_seconds": 1}),
+    ("batching_window_seconds", {"batching_window_seconds": 301}),
+    ("batching_window_seconds", {"batch_size": 11}),
+    ("batching_window_seconds", {"batch_size": 11, "batching_window_seconds": 0}),
+    ("maximum_concurrency", {"maximum_concurrency": 1}),
+    ("maximum_concurrency", {"maximum_concurrency": 1001}),
+    ("retry_base_seconds", {"retry_base_seconds": 43_201}),
+    ("retry_base_seconds", {"retry_base_seconds": -1}),
+    ("retry_cap_seconds", {"retry_cap_seconds": 43_201}),
+    *SHARED_BAD,
+]
+
+DASHBOARD_GOOD: list[dict[str, Any]] = [
+    {"front_door": {"api": "a", "stage": "s", "queue": "q", "dead_letter_queue": "d"}},
+    {"authorizer": {"function": "f"}, "front_door": None},
+    {"consumer": {"function": "f"}},
+    *[{"consumer": {"function": "f"}, **each} for each in SHARED_GOOD],
+]
+DASHBOARD_BAD: list[tuple[str, dict[str, Any]]] = [
+    ("front_door", {}),
+    ("front_door", {"front_door": None, "authorizer": None, "consumer": None}),
+    *[(path, {"consumer": {"function": "f"}, **each}) for path, each in SHARED_BAD],
+]
+
+GOOD = {
+    front_door.problems: FRONT_DOOR_GOOD,
+    authorizer.problems: AUTHORIZER_GOOD,
+    consumer.problems: CONSUMER_GOOD,
+    dashboard.problems: DASHBOARD_GOOD,
+}
+BAD = {
+    front_door.problems: FRONT_DOOR_BAD,
+    authorizer.problems: AUTHORIZER_BAD,
+    consumer.problems: CONSUMER_BAD,
+    dashboard.problems: DASHBOARD_BAD,
+}
+
+
+def label(value: object) -> str:
+    if callable(value):
+        return value.__module__.rpartition(".")[2]
+    return repr(value)[:60]
+
+
+@pytest.mark.parametrize(
+    ("problems", "args"), [(each, args) for each, many in GOOD.items() for args in many], ids=label
+)
+def test_good_arguments_have_no_problem(problems: Problems, args: dict[str, Any]) -> None:
+    assert paths(problems, args) == []
+
+
+@pytest.mark.parametrize(
+    ("problems", "path", "args"),
+    [(each, path, args) for each, many in BAD.items() for path, args in many],
+    ids=label,
+)
+def test_a_bad_argument_is_named(problems: Problems, path: str, args: dict[str, Any]) -> None:
+    found = paths(problems, args)
+    assert set(found) == {path}
+
+
+def test_every_problem_is_found_at_once() -> None:
+    assert paths(front_door.problems, {"path": "", "answer": "x", "throttle_rate": 0}) == [
+        "path",
+        "answer",
+        "throttle_rate",
+    ]
+
+
+@pytest.mark.parametrize("code", ["examples/recorder", "tests"])
+def test_a_folder_with_code_is_taken(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert paths(consumer.problems, {"code": code}) == []
+
+
+def test_a_folder_with_nothing_to_ship_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".hidden").write_text("x")
+    found = consumer.problems({"code": str(tmp_path)})  # type: ignore[typeddict-item]
+    assert [(each.path, each.remedy) for each in found] == [("code", "the folder is empty")]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"kind": "token", "tokens": {"ann": TOKEN}},
+        {"kind": "token", "tokens": {"ann": f"Bearer {TOKEN}"}},
+        {"kind": "token", "tokens": {"ann": f" {TOKEN}"}},
+        {"kind": "token", "tokens": {TOKEN: DIGEST}},
+        {"kind": "token", "tokens": TOKEN},
+        {"kind": "token", "tokens": [TOKEN]},
+        {"kind": "none", "tokens": {"ann": TOKEN}},
+    ],
+    ids=["digest", "header", "space", "name", "text", "list", "kind none"],
+)
+def test_no_problem_shows_a_token(args: Any) -> None:
+    found = authorizer.problems(args)
+    assert found
+    # Problems end up in consoles and in the logs of a CI.
+    assert TOKEN[-20:] not in "\n".join(map(str, found))
+
+
+def test_a_missing_digest_tells_the_two_commands_that_work(capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = authorizer.problems({"kind": authorizer.AuthorizerKind.TOKEN})
+    make, know = map(shlex.split, found.remedy.splitlines())
+    assert make[:3] == ["python3", "-m", "sluice.cli"]
+    assert cli.main(make[3:]) == 0
+    # The last line that the first prints is the second with the digest in it.
+    assert shlex.split(capsys.readouterr().out.splitlines()[-1])[:-1] == know[:-1]
+
+
+@pytest.mark.parametrize(("timeout", "visibility"), [(31, 180), (900, 60), (7, 41)])
+def test_a_timeout_that_is_too_long_tells_both_ways_out(timeout: int, visibility: int) -> None:
+    args: Any = {"timeout_seconds": timeout, "queue_visibility_timeout_seconds": visibility}
+    (found,) = consumer.problems(args)
+    lower, higher = visibility // 6, timeout * 6
+    assert f"lower it to {lower}," in found.remedy
+    assert found.remedy.endswith(f"visibility_timeout_seconds to {higher}")
+    for way_out in ({"timeout_seconds": lower}, {"queue_visibility_timeout_seconds": higher}):
+        assert paths(consumer.problems, {**args, **way_out}) == []
+
+
+def test_a_timeout_is_never_to_be_lowered_to_nothing() -> None:
+    args: Any = {"timeout_seconds": 1, "queue_visibility_timeout_seconds": 5}
+    (found,) = consumer.problems(args)
+    assert "lower it to 0" not in found.remedy

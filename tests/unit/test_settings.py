@@ -1,0 +1,290 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+from pulumi.runtime import config
+
+import settings
+from components import authorizer, consumer, front_door, templates
+from local.program import stack_config
+from settings import SECTIONS, SHARED, Section, Settings, SettingsError
+from sluice import tokens
+
+ROOT = Path(settings.__file__).parent
+DIGEST = tokens.digest("any")
+KEY = "arn:aws:kms:us-east-1:123456789012:key/abc"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
+GOOD: dict[str, dict[str, Any]] = {
+    "front_door": {},
+    "authorizer": {"kind": "none"},
+    "consumer": {"code": "examples/recorder"},
+}
+
+
+def raw(*, beside: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """Return good settings as Pulumi hands them over, with changes."""
+    sections = {
+        key: {**value, **changes.get(key, {})} if isinstance(changes.get(key, {}), dict) else changes[key]
+        for key, value in GOOD.items()
+    }
+    return {
+        **{f"sluice:{key}": json.dumps(value) for key, value in sections.items()},
+        **{f"sluice:{key}": value for key, value in (beside or {}).items()},
+    }
+
+
+def refusal(given: dict[str, Any]) -> SettingsError:
+    with pytest.raises(SettingsError) as refused:
+        settings.load(given)
+    return refused.value
+
+
+def refused_keys(given: dict[str, Any]) -> list[str]:
+    return [each.path for each in refusal(given).problems]
+
+
+def test_good_settings_are_the_components_arguments() -> None:
+    loaded = settings.load(
+        raw(
+            front_door={"path": "a/b", "answer": "sqs", "content_types": ["text/plain"]},
+            authorizer={"kind": "token", "tokens": {"ann": DIGEST}},
+            consumer={"environment": {"A": "x"}, "entry": "recorder:record_handler"},
+        )
+    )
+    assert loaded == Settings(
+        front_door={"path": "a/b", "answer": templates.Answer.SQS, "content_types": ["text/plain"]},
+        authorizer={"kind": authorizer.AuthorizerKind.TOKEN, "tokens": {"ann": DIGEST}},
+        consumer={  # type: ignore[typeddict-item]
+            "code": str(ROOT / "examples/recorder"),
+            "environment": {"A": "x"},
+            "entry": "recorder:record_handler",
+            "queue_visibility_timeout_seconds": 180,
+        },
+    )
+    assert front_door.problems(loaded.front_door) == []
+    assert authorizer.problems(loaded.authorizer) == []
+    assert consumer.problems(loaded.consumer) == []
+
+
+def test_settings_of_other_programs_are_let_be() -> None:
+    assert settings.load({**raw(), "aws:region": "us-east-1", "other:front_door": "5"}) == settings.load(
+        raw()
+    )
+
+
+def test_a_section_may_come_as_an_object_or_as_json() -> None:
+    plain = {f"sluice:{key}": value for key, value in GOOD.items()}
+    assert settings.load(plain) == settings.load(raw())
+
+
+def test_numbers_and_flags_may_come_as_texts() -> None:
+    # `pulumi config set --path` keeps as text what its shell quoted.
+    loaded = settings.load(
+        raw(
+            front_door={"throttle_rate": "50", "manage_account_logging": "true"},
+            beside={"log_retention_days": "7"},
+        )
+    )
+    assert loaded.front_door == {"throttle_rate": 50, "manage_account_logging": True, "log_retention_days": 7}
+    assert type(loaded.front_door["throttle_rate"]) is int
+
+
+def test_what_is_shared_goes_to_every_component() -> None:
+    shared = {"kms_key_arn": KEY, "log_retention_days": 90, "alarm_topic_arn": TOPIC}
+    loaded = settings.load(raw(beside={**shared, "log_retention_days": "90"}))
+    for args in (loaded.front_door, loaded.authorizer, loaded.consumer):
+        assert {key: args[key] for key in SHARED} == shared  # type: ignore[literal-required]
+
+
+def test_a_shared_setting_that_is_empty_is_not_set() -> None:
+    loaded = settings.load(raw(beside=dict.fromkeys(SHARED, "")))
+    assert loaded == settings.load(raw())
+    assert not set(SHARED) & loaded.front_door.keys()
+
+
+@pytest.mark.parametrize("code", ["examples/recorder", str(ROOT / "examples" / "recorder")])
+def test_code_is_looked_for_beside_the_program(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settings.load(raw(consumer={"code": code})).consumer["code"] == str(ROOT / "examples/recorder")
+
+
+def test_the_consumer_is_held_to_the_front_doors_visibility_timeout() -> None:
+    loaded = settings.load(
+        raw(front_door={"visibility_timeout_seconds": "600"}, consumer={"timeout_seconds": 100})
+    )
+    assert loaded.consumer["queue_visibility_timeout_seconds"] == 600
+    assert refused_keys(raw(consumer={"timeout_seconds": 31})) == ["sluice:consumer.timeout_seconds"]
+
+
+def test_every_problem_is_told_at_once_under_its_key() -> None:
+    refused = refusal(
+        raw(
+            front_door={"throttle_rate": 0, "answer": "no", "throtle_burst": 5},
+            authorizer={"kind": "token"},
+            consumer={"code": "nowhere", "environment": {"A": 5}},
+            beside={"kms_key_arn": "key", "log_retention_days": "2", "colour": "red"},
+        )
+    )
+    assert [each.path for each in refused.problems] == [
+        "sluice:colour",
+        "sluice:kms_key_arn",
+        "sluice:log_retention_days",
+        "sluice:front_door.answer",
+        "sluice:front_door.throtle_burst",
+        "sluice:consumer.environment.A",
+        "sluice:front_door.throttle_rate",
+        "sluice:authorizer.tokens",
+        "sluice:consumer.code",
+    ]
+    told = str(refused)
+    assert told.startswith("Nothing was deployed: 9 settings are wrong.\n\n")
+    for problem in refused.problems:
+        assert str(problem) in told
+        assert problem.remedy
+
+
+def test_one_problem_is_told_in_the_singular_and_without_a_traceback() -> None:
+    refused = refusal(raw(front_door={"throttle_rate": 0}))
+    assert str(refused).startswith(
+        "Nothing was deployed: 1 setting is wrong.\n\nsluice:front_door.throttle_rate = 0\n"
+    )
+    assert isinstance(refused, pulumi.RunError), "Pulumi prints the message of this kind alone"
+
+
+def test_a_problem_without_a_remedy_gets_the_command() -> None:
+    (problem,) = refusal(raw(front_door={"throttle_rate": 0})).problems
+    assert problem.remedy == "pulumi config set --path 'sluice:front_door.throttle_rate' VALUE"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "meant"),
+    [
+        ("front_door", "throtle_rate", "throttle_rate"),
+        ("authorizer", "token", "tokens"),
+        ("consumer", "batchsize", "batch_size"),
+    ],
+)
+def test_a_misspelt_setting_is_guessed(section: str, key: str, meant: str) -> None:
+    (problem,) = refusal(raw(**{section: {key: 1}})).problems
+    assert (problem.path, problem.remedy) == (f"sluice:{section}.{key}", f"did you mean {meant}?")
+
+
+def test_a_misspelt_section_is_guessed() -> None:
+    (problem,) = refusal(raw(beside={"frontdoor": "{}"})).problems
+    assert (problem.path, problem.remedy) == ("sluice:frontdoor", "did you mean front_door?")
+
+
+def test_an_unknown_setting_that_resembles_nothing_tells_what_there_is() -> None:
+    (problem,) = refusal(raw(consumer={"zzz": 1})).problems
+    assert problem.remedy.startswith("use one of: code, entry, environment,")
+    assert "queue_arn" not in problem.remedy
+
+
+WIRED = [(section.key, key) for section in SECTIONS for key in section.wired]
+
+
+@pytest.mark.parametrize(("section", "key"), WIRED)
+def test_what_comes_from_another_component_cannot_be_set(section: str, key: str) -> None:
+    assert f"sluice:{section}.{key}" in refused_keys(raw(**{section: {key: "x"}}))
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.key)
+@pytest.mark.parametrize("key", SHARED)
+def test_what_is_shared_is_set_beside_the_sections(section: Section, key: str) -> None:
+    assert f"sluice:{section.key}.{key}" in refused_keys(raw(**{section.key: {key: "x"}}))
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.key)
+def test_every_wired_argument_is_one_that_the_component_takes(section: Section) -> None:
+    assert set(section.wired) <= set(section.shape.__annotations__)
+    assert set(SHARED) <= set(section.shape.__annotations__)
+
+
+@pytest.mark.parametrize("value", [5, "text", [], None, True])
+@pytest.mark.parametrize("section", ["front_door", "authorizer", "consumer"])
+def test_a_section_that_is_no_map_is_a_problem(section: str, value: Any) -> None:
+    problems = {
+        each.path: each for each in refusal({**raw(), f"sluice:{section}": json.dumps(value)}).problems
+    }
+    problem = problems[f"sluice:{section}"]
+    assert problem.allowed.startswith("a map of: ")
+    assert problem.remedy == f"pulumi config set --path 'sluice:{section}.KEY' VALUE"
+
+
+def test_a_section_that_is_no_json_is_a_problem() -> None:
+    (problem,) = refusal({**raw(), "sluice:front_door": "{not json"}).problems
+    assert (problem.path, problem.value) == ("sluice:front_door", "{not json")
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "path"),
+    [
+        ("front_door", {"throttle_rate": "many"}, "throttle_rate"),
+        ("front_door", {"throttle_rate": 1.5}, "throttle_rate"),
+        ("front_door", {"throttle_rate": None}, "throttle_rate"),
+        ("front_door", {"content_types": "text/plain"}, "content_types"),
+        ("front_door", {"content_types": ["text/plain", 5]}, "content_types.1"),
+        ("front_door", {"manage_account_logging": "perhaps"}, "manage_account_logging"),
+        ("authorizer", {"kind": "jwt"}, "kind"),
+        ("authorizer", {"kind": None}, "kind"),
+        ("consumer", {"environment": {"A": 1}}, "environment.A"),
+        ("consumer", {"code": 5}, "code"),
+        # Without the value that was no good, the component would miss it as well.
+        ("authorizer", {"kind": "token", "tokens": 5}, "tokens"),
+        ("authorizer", {"kind": "token", "tokens": {"ann": None}}, "tokens.ann"),
+        ("authorizer", {"kind": "function", "function_arn": 5}, "function_arn"),
+        ("consumer", {"batch_size": 11, "batching_window_seconds": "long"}, "batching_window_seconds"),
+    ],
+)
+def test_a_value_of_another_type_is_one_problem(section: str, given: dict[str, Any], path: str) -> None:
+    assert refused_keys(raw(**{section: given})) == [f"sluice:{section}.{path}"]
+
+
+@pytest.mark.parametrize(("section", "key"), [("authorizer", "kind"), ("consumer", "code")])
+def test_a_required_setting_is_missed_once(section: str, key: str) -> None:
+    assert refused_keys({**raw(), f"sluice:{section}": "{}"}) == [f"sluice:{section}.{key}"]
+
+
+def test_an_empty_config_misses_what_is_required_and_nothing_else() -> None:
+    assert refused_keys({}) == ["sluice:authorizer.kind", "sluice:consumer.code"]
+
+
+def test_missing_tokens_tell_both_commands() -> None:
+    told = str(refusal(raw(authorizer={"kind": "token"})))
+    assert "python3 -m sluice.cli token new " in told
+    assert "pulumi config set --path 'sluice:authorizer.tokens." in told
+
+
+def test_the_settings_of_a_stack_come_from_pulumis_own_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "get_config_env", lambda: {**raw(), "sluice:front_door": "5"})
+    token = config.CONFIG.set({"sluice:front_door": json.dumps({"path": "set"})})
+    try:
+        assert settings.stack_settings().front_door == {"path": "set"}
+    finally:
+        config.CONFIG.reset(token)
+
+
+def test_the_projects_defaults_are_settings_that_load() -> None:
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    assert set(declared) == {*SHARED, *(section.key for section in SECTIONS)}
+    assert all("default" in each for each in declared.values()), "the engine refuses a stack without"
+    defaults = {f"sluice:{key}": json.dumps(each["default"]) for key, each in declared.items()}
+    defaults |= {key: "" for key, value in defaults.items() if value == '""'}
+    assert settings.load({**defaults, **raw()}).front_door == {"log_retention_days": 30}
+
+
+def test_the_open_stack_loads_as_it_is() -> None:
+    assert settings.load(stack_config("open")).authorizer["kind"] is authorizer.AuthorizerKind.NONE
+
+
+def test_the_dev_stack_lacks_a_token_and_nothing_else() -> None:
+    given = stack_config("dev")
+    assert refused_keys(given) == ["sluice:authorizer.tokens"]
+    section = {**json.loads(given["sluice:authorizer"]), "tokens": {"ann": DIGEST}}
+    loaded = settings.load({**given, "sluice:authorizer": json.dumps(section)})
+    assert loaded.authorizer["tokens"] == {"ann": DIGEST}
