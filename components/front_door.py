@@ -37,7 +37,7 @@ LOGGING_POLICY = "arn:{0}:iam::aws:policy/service-role/AmazonAPIGatewayPushToClo
 
 LONGEST_PATH = access_log.LONGEST_ROUTE - 1
 PATH_PATTERN = re.compile(rf"(?=.{{1,{LONGEST_PATH}}}$)[A-Za-z0-9._~:-]+(/[A-Za-z0-9._~:-]+)*")
-PATH_ALLOWED = f"segments of letters, digits and . _ ~ : -, with / between, {LONGEST_PATH} characters at most"
+PATH_ALLOWED = f"segments of letters, digits and . _ ~ : - with / between, at most {LONGEST_PATH} in all"
 STAGE_PATTERN = re.compile(r"[A-Za-z0-9_]{1,128}")
 CONTENT_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 
@@ -46,7 +46,7 @@ class FrontDoorArgs(TypedDict):
     """What `FrontDoor` takes. Everything has a default: ``FrontDoor("door", {})`` works, open to all."""
 
     path: NotRequired[str]
-    """The path that takes POSTs: one or more segments, 53 characters at the most, so that a line of the access
+    """The path that takes POSTs: one or more segments, at most 53 characters, so that a line of the access
     log stays short. Default: ``messages``."""
     stage_name: NotRequired[str]
     """The stage, which is the first segment of the URL. Default: ``v1``."""

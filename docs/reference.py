@@ -26,7 +26,7 @@ MARK = re.compile(r"(<!-- (?P<what>arguments|outputs) of (?P<name>\w+) -->\n).*?
 
 def schema() -> dict[str, Any]:
     """Return what Pulumi tells programs in other languages of the components."""
-    found: dict[str, Any] = json.loads(ComponentProvider(COMPONENTS, "sluice", None, __version__).schema)
+    found: dict[str, Any] = json.loads(str(ComponentProvider(COMPONENTS, "sluice", None, __version__).schema))
     return found
 
 

@@ -22,6 +22,8 @@ CONFIG = Config(
     retries={"total_max_attempts": 1},
     max_pool_connections=32,
     read_timeout=60,
+    # Loopback is never reached through a proxy that the user's environment names.
+    proxies={},
     # Checksums cost time and prove nothing on loopback.
     request_checksum_calculation="when_required",
 )

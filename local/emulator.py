@@ -1,6 +1,7 @@
 """The emulator as a process: its own environment, loopback only, a free port, and nothing left behind."""
 
 import hashlib
+import http.client
 import os
 import signal
 import socket
@@ -8,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -62,7 +62,7 @@ class Emulator:
                 start_new_session=True,
             )
         try:
-            self._await_health()
+            self._await_health(self._process, port)
         except BaseException:
             self.stop()
             raise
@@ -115,17 +115,12 @@ class Emulator:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def _await_health(self) -> None:
-        assert self._process is not None  # noqa: S101 - for the type checker
+    def _await_health(self, process: subprocess.Popen[bytes], port: int) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            try:
-                with urllib.request.urlopen(f"{self.endpoint}/_ministack/ready", timeout=1):  # noqa: S310 - ours
-                    return
-            except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(0.02)
+        while time.monotonic() < deadline and process.poll() is None:
+            if ready(port):
+                return
+            time.sleep(0.02)
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
         raise EmulatorError(f"The local AWS did not start. The end of {self.log}:\n{tail}")
 
@@ -143,6 +138,18 @@ def ensure_environment(say: Say) -> Path:
     stamp.write_text(wanted)
     say.step("environment of the local AWS", time.monotonic() - started)
     return python
+
+
+def ready(port: int) -> bool:
+    """Whether an emulator answers on a port of loopback, asked past any proxy of the user's."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/_ministack/ready")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def free_port() -> int:

@@ -1,0 +1,74 @@
+import json
+
+import pytest
+
+from local import demo
+from local.client import post, post_all
+from local.stack import LocalAws, LocalStack
+
+from .support import forbid, fresh, log_texts, take
+
+
+@pytest.mark.parametrize("receives", [1, 3])
+def test_poison_is_given_up_after_exactly_so_many_receives_and_its_batch_is_handled(
+    cloud: LocalAws, receives: int
+) -> None:
+    stack = fresh(cloud, front_door={"max_receive_count": receives}, consumer={"retry_base_seconds": 0})
+    queue = cloud.aws.client("sqs").get_queue_attributes(
+        QueueUrl=stack.outputs["queue_url"], AttributeNames=["VisibilityTimeout"]
+    )
+    patience = demo.PATIENCE_SECONDS
+
+    poison, mates = demo.send_poison(stack)
+
+    dead = take(cloud, stack.outputs["dead_letter_queue_url"])
+    assert float(queue["Attributes"]["VisibilityTimeout"]) > patience, "or it came by waiting alone"
+    assert dead["MessageId"] == poison.answer["messageId"]
+    assert dead["Body"].encode() == poison.body
+    assert dead["MessageAttributes"]["requestId"]["StringValue"] == poison.answer["requestId"]
+    assert demo.failed_receives(cloud, stack, dead["MessageId"]) == receives
+    handled = demo.wait_until(lambda: demo.recorded(cloud, stack), lambda found: found.total() >= len(mates))
+    assert handled == dict.fromkeys((mate.message for mate in mates), 1)
+
+
+def test_what_the_consumer_may_not_write_ends_in_the_dead_letter_queue(cloud: LocalAws) -> None:
+    stack = fresh(cloud, front_door={"max_receive_count": 2}, consumer={"retry_base_seconds": 0})
+    forbid(cloud, stack, "consumer-policy", "dynamodb:UpdateItem")
+
+    sent = post_all(stack.outputs["url"], [b"{}"] * 2, None)
+
+    dead = {take(cloud, stack.outputs["dead_letter_queue_url"])["MessageId"] for _ in sent}
+    assert dead == {each.answer["messageId"] for each in sent}
+    assert not demo.recorded(cloud, stack)
+
+
+def test_a_consumer_that_may_not_shorten_a_wait_says_so_and_handles_the_rest(cloud: LocalAws) -> None:
+    stack = fresh(cloud)
+    forbid(cloud, stack, "consumer-policy", "sqs:ChangeMessageVisibility")
+
+    poison, mates = demo.send_poison(stack)
+
+    wanted = {mate.message for mate in mates}
+    handled = demo.wait_until(lambda: demo.recorded(cloud, stack), lambda found: wanted <= found.keys())
+    assert handled == dict.fromkeys(wanted, 1)
+    said = demo.wait_until(lambda: messages(cloud, stack, "postponing failed"), bool)
+    assert [each["message_id"] for each in said] == [poison.answer["messageId"]]
+
+
+def test_the_consumer_s_log_names_the_request_that_a_message_came_with(
+    cloud: LocalAws, dev: LocalStack
+) -> None:
+    sent = post(dev.outputs["url"], b"{}", dev.token)
+
+    def said() -> list[dict[str, str]]:
+        found = messages(cloud, dev, "handled")
+        return [each for each in found if each["message_id"] == sent.answer["messageId"]]
+
+    lines = demo.wait_until(said, bool)
+    assert [each["request_id"] for each in lines] == [sent.answer["requestId"]]
+
+
+def messages(cloud: LocalAws, stack: LocalStack, message: str) -> list[dict[str, str]]:
+    texts = log_texts(cloud, stack.outputs["consumer_log"])
+    lines = [json.loads(text) for text in texts if f'"message":"{message}"' in text]
+    return [line for line in lines if line["message"] == message]
