@@ -3,12 +3,14 @@
 import hashlib
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,8 @@ ACCESS_KEY = "test"
 """The emulator's root user; its secret is not checked."""
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
+FILES = "emulator-"
+"""What the folders of running emulators are called, with the process id of their parent behind."""
 
 
 class EmulatorError(RuntimeError):
@@ -40,7 +44,7 @@ class Emulator:
         self._folder = folder
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
-        self._files: tempfile.TemporaryDirectory[str] | None = None
+        self._files: Path | None = None
         self.endpoint = ""
         """Its URL, once it runs."""
 
@@ -49,13 +53,14 @@ class Emulator:
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._files = tempfile.TemporaryDirectory(prefix="emulator-", dir=self._folder)
+        sweep(self._folder)
+        self._files = Path(tempfile.mkdtemp(prefix=f"{FILES}{os.getpid()}-", dir=self._folder))
         started = time.monotonic()
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own words
                 [python, MAIN],
                 cwd=self._folder,
-                env=self._variables(port, Path(self._files.name)),
+                env=self._variables(port, self._files),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -79,21 +84,17 @@ class Emulator:
         process, self._process = self._process, None
         if process is None:
             return
-        group = process.pid
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            if not _signal(group, sign):
-                break
-            deadline = time.monotonic() + STOP_SECONDS
-            while time.monotonic() < deadline:
-                process.poll()
-                if not _signal(group, 0):
-                    break
-                time.sleep(0.02)
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        # Functions outlive the emulator, and so may the emulator itself.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         if process.stdin:
             process.stdin.close()
-        process.wait()
         if self._files:
-            self._files.cleanup()
+            shutil.rmtree(self._files)
 
     def _variables(self, port: int, files: Path) -> dict[str, str]:
         """Return the whole environment that the emulator and its functions get: nothing of the user's AWS."""
@@ -140,6 +141,16 @@ def ensure_environment(say: Say) -> Path:
     return python
 
 
+def sweep(folder: Path) -> None:
+    """Remove the files of emulators whose parent was killed before it could."""
+    for files in folder.glob(f"{FILES}*"):
+        parent = int(files.name.removeprefix(FILES).partition("-")[0])
+        try:
+            os.kill(parent, 0)
+        except ProcessLookupError:
+            shutil.rmtree(files, ignore_errors=True)
+
+
 def ready(port: int) -> bool:
     """Whether an emulator answers on a port of loopback, asked past any proxy of the user's."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
@@ -166,12 +177,3 @@ def _uv(*words: str) -> None:
     )
     if done.returncode:
         raise EmulatorError(f"The local AWS cannot be installed (uv {words[0]}):\n{done.stderr.strip()}")
-
-
-def _signal(group: int, sign: int) -> bool:
-    """Send a signal to a process group and say whether there was one."""
-    try:
-        os.killpg(group, sign)
-    except ProcessLookupError:
-        return False
-    return True

@@ -82,7 +82,7 @@ def with_token(config: Config) -> tuple[Config, str | None]:
         return config, None
     if not isinstance(given, dict) or given.get("kind") != "token":
         return config, None
-    known = given.get("tokens") or {}
+    known = given.get("tokens", {})
     if not isinstance(known, dict):
         return config, None
     token = tokens.mint()
