@@ -174,10 +174,15 @@ def _validated(
             values[key] = TypeAdapter(types[key]).validate_python(value)
         except ValidationError as error:
             found += [
-                Problem(".".join([key, *map(str, each["loc"])]), each["input"], each["msg"])
+                Problem(".".join([key, *map(str, each["loc"])]), each["input"], _allowed(each["msg"]))
                 for each in error.errors()
             ]
     return values, found
+
+
+def _allowed(message: str) -> str:
+    """Return what pydantic would take, without its "Input should be"."""
+    return message.removeprefix("Input should be ")
 
 
 def _unknown(key: str, value: object, known: list[str]) -> Problem:

@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import archives, arguments, functions, policies
+from . import archives, arguments, functions, naming, policies
 from .arguments import Problem
 from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms, lambda_metric
 
@@ -271,7 +271,7 @@ class Consumer(pulumi.ComponentResource):
             environment["SLUICE_TABLE"] = table.name
         layer = aws.lambda_.LayerVersion(
             f"{self._name}-layer",
-            layer_name=f"{self._name}-packages",
+            layer_name=naming.stack_wide(f"{self._name}-packages"),
             code=pulumi.FileArchive(str(archives.layer(LAYER_LOCK, self._target))),
             compatible_runtimes=[self._target.runtime],
             compatible_architectures=[self._target.architecture],

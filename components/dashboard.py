@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import arguments, authorizer, consumer, front_door
+from . import arguments, authorizer, consumer, front_door, naming
 from .arguments import Problem
 from .authorizer import AuthorizerNames
 from .consumer import ConsumerNames
@@ -101,7 +101,7 @@ class Dashboard(pulumi.ComponentResource):
         admitted = arguments.admit(f"Dashboard {name!r}", args, DashboardArgs, problems)
         dashboard = aws.cloudwatch.Dashboard(
             f"{name}-dashboard",
-            dashboard_name=f"{pulumi.get_project()}-{pulumi.get_stack()}-{name}",
+            dashboard_name=naming.stack_wide(name),
             dashboard_body=pulumi.Output.json_dumps(body(panels(admitted), aws.get_region_output().region)),
             opts=pulumi.ResourceOptions(parent=self),
         )

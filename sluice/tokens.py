@@ -17,7 +17,7 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 NAME_ALLOWED = "1 to 32 lower-case letters, digits, '-' and '_', with a letter or a digit at both ends"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 """A SHA-256 digest in hexadecimal."""
-BEARER = r"Bearer sluice_[A-Za-z0-9_-]{43}"
+BEARER = r"^Bearer sluice_[A-Za-z0-9_-]{43}$"
 """The only form an Authorization header may have (RFC 6750, section 2.1); in the regular-expression
 dialect that API Gateway's identity validation and Python share."""
 
