@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.arguments import whole_numbers
 from local.aws import Aws
 
 Outputs = dict[str, Any]
@@ -24,8 +25,8 @@ class Inputs(Mapping[str, Any]):
     """A resource's inputs, which remember what was read, so that nothing is passed over in silence."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        """Keep the inputs that have a value, whole floats as integers."""
-        self._values = {key: whole(value) for key, value in values.items() if value is not None}
+        """Keep the inputs that have a value; Pulumi knows no whole numbers, and boto3 no others."""
+        self._values = {key: whole_numbers(value) for key, value in values.items() if value is not None}
         self._read: set[str] = set()
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - inputs of every type
@@ -120,14 +121,3 @@ def call(workshop: Workshop, function: str) -> Outputs:
 def auto_name(name: str) -> str:
     """Return a physical name, as Pulumi makes one where a program sets none."""
     return f"{name}-{secrets.token_hex(SUFFIX_BYTES)[:7]}"
-
-
-def whole(value: Any) -> Any:  # noqa: ANN401 - inputs of every type
-    """Make whole floats integers at any depth: Pulumi knows no others, and boto3 refuses floats."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [whole(item) for item in value]
-    return value
