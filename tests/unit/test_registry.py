@@ -3,8 +3,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from local.aws import Aws
 from local.makers import registry
@@ -82,28 +80,11 @@ def test_an_input_that_is_not_there_is_missed_as_in_a_map() -> None:
         Inputs({"a": None})["a"]
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-        lambda each: st.lists(each) | st.dictionaries(st.text(), each),
-    )
-)
-def test_no_whole_float_is_left_at_any_depth(value: Any) -> None:
-    converted = registry.whole(value)
-    assert converted == value
-
-    def floats(part: Any) -> list[float]:
-        if isinstance(part, dict):
-            return [found for item in part.values() for found in floats(item)]
-        if isinstance(part, list):
-            return [found for item in part for found in floats(item)]
-        return [part] if isinstance(part, float) else []
-
-    assert not [each for each in floats(converted) if each.is_integer()]
-
-
-def test_a_flag_stays_a_flag() -> None:
-    assert registry.whole(True) is True
+def test_a_whole_float_is_read_as_an_integer_and_a_flag_as_a_flag() -> None:
+    inputs = Inputs({"size": 3.0, "nested": {"list": [1.0, 1.5]}, "flag": True})
+    assert inputs.all() == {"size": 3, "nested": {"list": [1, 1.5]}, "flag": True}
+    assert isinstance(inputs["size"], int), "boto3 refuses a float where a whole number is wanted"
+    assert inputs["flag"] is True
 
 
 def test_physical_names_differ_and_begin_with_the_logical_one() -> None:
