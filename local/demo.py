@@ -1,6 +1,7 @@
 """``make demo``: deploys the example stacks on the local AWS, sends real requests, shows what happened."""
 
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,8 @@ BATCH_MATES = 9
 PATIENCE_SECONDS = 30.0
 LARGE = 200 * 1024
 MIB = 1024 * 1024
+PLAIN_WIDTH = 110
+"""Columns of the table where it is not shown on a terminal."""
 AWKWARD = [
     b"a=1&b=2&Action=DeleteQueue&MessageBody=x",
     b"100% + 1 = 101% %26 %zz",
@@ -250,7 +253,7 @@ def show(report: Report) -> None:
     for check in report.checks:
         figures = ", ".join(f"{name} {value}" for name, value in check.detail.items())
         table.add_row("[green]ok[/]" if check.ok else "[red]NO[/]", check.name, figures)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     console.print(table)
     verdict = "Everything holds." if report.ok else "Something does not hold."
     console.print(f"{verdict} Deployed in {report.seconds['deploy']} s, {report.seconds['total']} s in all.")

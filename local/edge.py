@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -96,8 +97,11 @@ class Edge:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._stop:
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with suppress(RuntimeError):  # its loop is closed where it failed
+                self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        if self._failure and error is None:
+            raise self._failure
 
     def _serve(self) -> None:
         try:
@@ -224,10 +228,12 @@ class Edge:
     def _put(self, group: str, events: list[dict[str, Any]]) -> None:
         logs = self._aws.client("logs")
         stream = f"edge-{self._port}"
-        if group not in self._streams:
-            logs.create_log_stream(logGroupName=group, logStreamName=stream)
-            self._streams.add(group)
-        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)  # type: ignore[arg-type]
+        # Where the group was deleted, the lines are lost, as on AWS.
+        with suppress(logs.exceptions.ResourceNotFoundException):
+            if group not in self._streams:
+                logs.create_log_stream(logGroupName=group, logStreamName=stream)
+                self._streams.add(group)
+            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)  # type: ignore[arg-type]
 
 
 OURS = {
