@@ -28,6 +28,7 @@ SHARED = ("kms_key_arn", "log_retention_days", "alarm_topic_arn")
 """What every component takes, set once beside the sections."""
 
 TEXT_INPUT: Any = pulumi.Input[str]  # type: ignore[misc]
+HIDDEN = "(hidden)"
 Values = dict[str, Any]
 """Settings by name, each of the type that the component's ``Args`` say."""
 
@@ -73,6 +74,8 @@ CONSUMER = Section(
     consumer.problems,
     wired=("queue_arn", "queue_url", "queue_visibility_timeout_seconds"),
 )
+REQUIRED = {"kind": "one of none, function, token", "code": "a folder that holds your code"}
+"""What is allowed where a setting is required and missing."""
 SECTIONS = (FRONT_DOOR, AUTHORIZER, CONSUMER)
 
 
@@ -102,41 +105,69 @@ def stack_settings() -> Settings:
     Raises:
         SettingsError: with every problem of the settings and of all components' arguments.
     """
-    return load({**config.get_config_env(), **config.CONFIG.get()})
+    raw = {**config.get_config_env(), **config.CONFIG.get()}
+    marked = {key for key in raw if config.is_config_secret(key)}
+    return load(raw, secret=marked.union(config.get_config_secret_keys_env()))
 
 
-def load(raw: Mapping[str, Any]) -> Settings:
-    """Return the settings in a raw config map: strings by ``namespace:key``, with JSON for what is nested."""
+def load(raw: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
+    """Return the settings in a raw config map: strings by ``namespace:key``, with JSON for what is nested.
+
+    Args:
+        raw: the config of all namespaces.
+        secret: the keys that hold a secret. Pulumi marks a whole section for one secret in it, so the
+            variables of a secret ``consumer`` become secret outputs, which no state holds in plain text.
+    """
     mine = {
         key.removeprefix(f"{NAMESPACE}:"): value
         for key, value in raw.items()
         if key.startswith(f"{NAMESPACE}:")
     }
     shared, found = _shared(mine)
-    values = {}
+    values, wrong = _sections(mine)
+    found += wrong
+    found += _contradictions(values, {each.path for each in found})
+    if found:
+        raise SettingsError([_named(each, secret) for each in found])
+    if f"{NAMESPACE}:{CONSUMER.key}" in secret:
+        variables = values[CONSUMER.key].get("environment", {})
+        values[CONSUMER.key]["environment"] = {
+            name: pulumi.Output.secret(value) for name, value in variables.items()
+        }
+    return Settings(
+        front_door=cast(FrontDoorArgs, values[FRONT_DOOR.key] | shared),
+        authorizer=cast(AuthorizerArgs, values[AUTHORIZER.key] | shared),
+        consumer=cast(ConsumerArgs, values[CONSUMER.key] | shared),
+    )
+
+
+def _sections(mine: Mapping[str, Any]) -> tuple[dict[str, Values], list[Problem]]:
+    """Return each section's arguments that have the right type, and what is wrong with the others."""
+    values: dict[str, Values] = {}
+    found = []
     for section in SECTIONS:
         given, unreadable = _object(section, mine.get(section.key, {}))
         values[section.key], wrong = _validated(section.types, given)
-        missing = [Problem(key, None, "required") for key in sorted(section.required - given.keys())]
+        missing = [Problem(key, None, REQUIRED[key]) for key in sorted(section.required - given.keys())]
         found += [each.under(f"{section.key}.") for each in (*unreadable, *wrong, *missing)]
-    if "code" in values["consumer"]:
-        values["consumer"]["code"] = str(HERE / values["consumer"]["code"])
-    values["consumer"]["queue_visibility_timeout_seconds"] = values["front_door"].get(
+    worker, door = values[CONSUMER.key], values[FRONT_DOOR.key]
+    if "code" in worker:
+        worker["code"] = str(HERE / worker["code"])
+    worker["queue_visibility_timeout_seconds"] = door.get(
         "visibility_timeout_seconds", front_door.VISIBILITY_TIMEOUT_SECONDS
     )
-    for section in SECTIONS:
-        known = tuple(f"{each.path}." for each in found)
-        said = [each.under(f"{section.key}.") for each in section.problems(values[section.key])]
-        # What was left out for its type is not to be missed as well.
-        found += [each for each in said if not any(path.startswith(f"{each.path}.") for path in known)]
-        values[section.key] |= shared
-    if found:
-        raise SettingsError([_named(each) for each in found])
-    return Settings(
-        front_door=cast(FrontDoorArgs, values["front_door"]),
-        authorizer=cast(AuthorizerArgs, values["authorizer"]),
-        consumer=cast(ConsumerArgs, values["consumer"]),
-    )
+    return values, found
+
+
+def _contradictions(values: Mapping[str, Values], known: Collection[str]) -> list[Problem]:
+    """Return what the components say of their arguments, less what is known to be wrong already."""
+    said = [
+        problem.under(f"{section.key}.")
+        for section in SECTIONS
+        for problem in section.problems(values[section.key])
+    ]
+    # What was left out for its type is not to be missed as well.
+    return [each for each in said if not any(f"{path}.".startswith(f"{each.path}.") for path in known)]
 
 
 def _shared(mine: Mapping[str, Any]) -> tuple[Values, list[Problem]]:
@@ -152,7 +183,7 @@ def _object(section: Section, text: object) -> tuple[Values, list[Problem]]:
     """Return what a section's key holds, which Pulumi hands over as JSON."""
     try:
         given = json.loads(text) if isinstance(text, str) else text
-    except ValueError:
+    except (ValueError, RecursionError):
         given = text
     if isinstance(given, dict):
         return given, []
@@ -174,10 +205,15 @@ def _validated(
             values[key] = TypeAdapter(types[key]).validate_python(value)
         except ValidationError as error:
             found += [
-                Problem(".".join([key, *map(str, each["loc"])]), each["input"], _allowed(each["msg"]))
+                Problem(f"{key}{_place(each['loc'])}", each["input"], _allowed(each["msg"]))
                 for each in error.errors()
             ]
     return values, found
+
+
+def _place(location: Collection[str | int]) -> str:
+    """Return where inside a value something is, as Pulumi's config paths write it."""
+    return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in location)
 
 
 def _allowed(message: str) -> str:
@@ -186,15 +222,23 @@ def _allowed(message: str) -> str:
 
 
 def _unknown(key: str, value: object, known: list[str]) -> Problem:
+    if key in SHARED:
+        return Problem(key, value, f"nothing here: {NAMESPACE}:{key} holds for all", "move it")
     close = difflib.get_close_matches(key, known, n=1)
     remedy = f"did you mean {close[0]}?" if close else f"use one of: {', '.join(known)}"
     return Problem(key, value, "no such setting", remedy)
 
 
-def _named(problem: Problem) -> Problem:
-    """Return a problem under its config key, with something to do about it."""
+def _named(problem: Problem, secret: Collection[str]) -> Problem:
+    """Return a problem under its config key, without a secret, and with something to do about it."""
     path = f"{NAMESPACE}:{problem.path.rstrip('.')}"
-    return replace(problem, path=path, remedy=problem.remedy or f"pulumi config set --path '{path}' VALUE")
+    hidden = path.partition(".")[0] in secret or path in secret or ".environment" in path
+    return replace(
+        problem,
+        path=path,
+        value=HIDDEN if hidden else problem.value,
+        remedy=problem.remedy or f"pulumi config set --path '{path}' VALUE",
+    )
 
 
 def _settable(shape: type) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class GatewayAnswer:
     status: int | None
     """None keeps API Gateway's own status for the type."""
     message: str
-    """JSON, or VTL that renders to JSON."""
+    """JSON. API Gateway only replaces ``$context`` variables here; this is no template."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -40,8 +40,9 @@ class GatewayAnswer:
         return templates.error_body('"$context.error.responseType"', self.message)
 
 
+# Fixed texts: API Gateway's own name the resource's ARN, or repeat the Authorization header.
 GATEWAY_ANSWERS = (
-    GatewayAnswer("DEFAULT_4XX", None, "$context.error.messageString"),
+    GatewayAnswer("DEFAULT_4XX", None, '"The request was refused."'),
     GatewayAnswer("DEFAULT_5XX", None, '"The request could not be handled."'),
     GatewayAnswer(
         "UNAUTHORIZED",
@@ -49,8 +50,10 @@ GATEWAY_ANSWERS = (
         '"A valid Authorization header is required."',
         {"gatewayresponse.header.WWW-Authenticate": "'Bearer'"},
     ),
-    # API Gateway's own text for a denial names the resource's ARN.
     GatewayAnswer("ACCESS_DENIED", 403, '"This caller is not allowed to do that."'),
+    GatewayAnswer("MISSING_AUTHENTICATION_TOKEN", 403, '"There is nothing at this path and method."'),
+    GatewayAnswer("REQUEST_TOO_LARGE", 413, '"The body is larger than 10 MB."'),
+    GatewayAnswer("UNSUPPORTED_MEDIA_TYPE", 415, '"This Content-Type is not taken."'),
     GatewayAnswer(
         "THROTTLED",
         429,

@@ -25,8 +25,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """The modification time of every file in a layer, the earliest that a zip can hold."""
 
 
-class LayerBuildError(RuntimeError):
-    """A layer's packages could not be installed; the message holds what pip said."""
+class LayerBuildError(pulumi.RunError):
+    """A layer's packages could not be installed. Pulumi prints the message alone, with what pip said."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Target:
     @classmethod
     def host(cls) -> "Target":
         """Return this machine, for a function that runs on it."""
-        machine = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
-        return cls(f"{sys.version_info.major}.{sys.version_info.minor}", machine[platform.machine().lower()])
+        arm = platform.machine().lower() in {"arm64", "aarch64"}
+        return cls(f"{sys.version_info.major}.{sys.version_info.minor}", "arm64" if arm else "x86_64")
 
     @property
     def runtime(self) -> str:
@@ -80,12 +80,16 @@ def handler_archive(
 
 
 def code_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield what of a folder is code to ship, with its path inside: no caches and nothing hidden."""
-    for file in sorted(folder.rglob("*")):
-        inside = file.relative_to(folder)
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
-        if file.is_file() and not hidden and file.suffix != ".pyc":
-            yield inside.as_posix(), file
+    """Yield what of a folder is code to ship, with its path inside: no caches and nothing hidden.
+
+    Links to folders are not followed.
+    """
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith(".") and each != "__pycache__")
+        for name in sorted(names):
+            file = Path(root, name)
+            if not name.startswith(".") and file.suffix != ".pyc" and file.is_file():
+                yield file.relative_to(folder).as_posix(), file
 
 
 def layer(lock: Path, target: Target) -> Path:
@@ -96,15 +100,22 @@ def layer(lock: Path, target: Target) -> Path:
     """
     key = hashlib.sha256(b"\0".join([lock.read_bytes(), repr(target).encode(), FORMAT.encode()]))
     built = _cache() / f"layer-{key.hexdigest()[:24]}.zip"
-    if not built.exists():
-        built.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=built.parent) as scratch:
-            packages = Path(scratch, "python")
-            _install(lock, target, packages)
-            draft = Path(scratch, "layer.zip")
-            _zip(draft, packages, lock)
-            draft.replace(built)
+    try:
+        if not built.exists():
+            _build(lock, target, built)
+    except OSError as error:
+        raise LayerBuildError(f"The layer of {lock} cannot be kept in {built.parent}: {error}") from error
     return built
+
+
+def _build(lock: Path, target: Target, built: Path) -> None:
+    built.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=built.parent) as scratch:
+        packages = Path(scratch, "python")
+        _install(lock, target, packages)
+        draft = Path(scratch, "layer.zip")
+        _zip(draft, packages, lock)
+        draft.replace(built)
 
 
 def _cache() -> Path:
@@ -112,7 +123,7 @@ def _cache() -> Path:
 
 
 def _install(lock: Path, target: Target, folder: Path) -> None:
-    platforms = [word for platform in target.platforms for word in ("--platform", platform)]
+    platforms = [word for each in target.platforms for word in ("--platform", each)]
     command = [
         sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
         "--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation", "cp",

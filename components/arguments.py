@@ -10,7 +10,9 @@ import pulumi
 from sluice import tokens
 
 TOKEN = re.compile(tokens.PREFIX + r"[A-Za-z0-9_-]+")
-ARN = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+")
+FUNCTION_ARN = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?", re.ASCII)
+KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", re.ASCII)
+TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+", re.ASCII)
 LOG_RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
@@ -60,6 +62,8 @@ def admit(subject: str, args: Args, shape: type[Args], problems: Callable[[Args]
     Raises:
         InvalidArgsError: with every problem found, before any resource exists.
     """
+    if not isinstance(args, dict):
+        raise InvalidArgsError(subject, [Problem("args", args, f"a dict, as {shape.__name__} describes it")])
     known = {**shape.__annotations__}
     required = cast(frozenset[str], getattr(shape, "__required_keys__", frozenset()))
     given = {key: value for key, value in args.items() if value is not None}
@@ -67,7 +71,7 @@ def admit(subject: str, args: Args, shape: type[Args], problems: Callable[[Args]
         Problem(key, given[key], "no such argument", f"use one of: {', '.join(sorted(known))}")
         for key in sorted(given.keys() - known.keys())
     ]
-    found += [Problem(key, None, "required") for key in sorted(required - given.keys())]
+    found += [Problem(key, None, "a value: it is required") for key in sorted(required - given.keys())]
     admitted = cast(Args, whole_numbers(given))
     found += problems(admitted)
     if found:
@@ -142,6 +146,6 @@ def text_map(args: Mapping[str, object], key: str) -> Iterable[Problem]:
 
 def shared(args: Mapping[str, object]) -> Iterable[Problem]:
     """Report what is wrong with the three arguments that every component takes."""
-    yield from matching(args, "kms_key_arn", ARN, "the ARN of a KMS key in the stack's Region")
+    yield from matching(args, "kms_key_arn", KEY_ARN, "the ARN of a KMS key in the stack's Region")
     yield from one_of(args, "log_retention_days", LOG_RETENTION_DAYS)
-    yield from matching(args, "alarm_topic_arn", ARN, "the ARN of an SNS topic in the stack's Region")
+    yield from matching(args, "alarm_topic_arn", TOPIC_ARN, "the ARN of an SNS topic in the stack's Region")

@@ -50,7 +50,7 @@ class AuthorizerArgs(TypedDict):
     """How long API Gateway keeps a decision, in seconds, 0 to 3600; a revoked token works that much longer.
     Default: 60."""
     kms_key_arn: NotRequired[pulumi.Input[str]]
-    """A customer key for the function's environment and its log. Default: AWS's own keys."""
+    """A customer key for the function's log. Default: CloudWatch's own."""
     log_retention_days: NotRequired[int]
     """How long the function's log is kept, in days. Default: 30."""
     alarm_topic_arn: NotRequired[pulumi.Input[str]]
@@ -71,14 +71,19 @@ def problems(args: AuthorizerArgs) -> list[Problem]:
     kind = args.get("kind")
     found = [*arguments.one_of(args, "kind", AuthorizerKind)]
     found += arguments.between(args, "cache_ttl_seconds", 0, MAX_CACHE_TTL_SECONDS, "seconds")
-    found += arguments.matching(args, "function_arn", arguments.ARN, "the ARN of a Lambda function")
+    found += arguments.matching(args, "function_arn", arguments.FUNCTION_ARN, "the ARN of a Lambda function")
     if kind == AuthorizerKind.FUNCTION and "function_arn" not in args:
         found.append(Problem("function_arn", None, "the ARN of a Lambda function, for kind 'function'"))
     found += _token_problems(kind, args.get("tokens", {}))
     for key, owner in (("tokens", AuthorizerKind.TOKEN), ("function_arn", AuthorizerKind.FUNCTION)):
-        if args.get(key) and kind in set(AuthorizerKind) - {owner}:
+        if args.get(key) and kind in [each for each in AuthorizerKind if each != owner]:
             found.append(Problem(key, args.get(key), f"nothing, unless kind is {owner.value!r}", "remove it"))
     return [*found, *arguments.shared(args)]
+
+
+def _function_name(arn: str) -> str:
+    """Return the name of the function that an ARN, of it or of an alias of it, is about."""
+    return arn.partition(":function:")[2].partition(":")[0]
 
 
 def _token_problems(kind: str | None, known: object) -> list[Problem]:
@@ -88,13 +93,14 @@ def _token_problems(kind: str | None, known: object) -> list[Problem]:
     if kind == AuthorizerKind.TOKEN and not known:
         found.append(Problem("tokens", {}, "at least one name with a SHA-256 digest", MINT))
     for name, digest in known.items():
-        path = f"tokens.{name}"
         if not tokens.NAME.fullmatch(str(name)):
-            found.append(Problem(path, name, f"a name: {tokens.NAME_ALLOWED}"))
-        if tokens.PREFIX in str(digest):
-            found.append(Problem(path, "(a token)", "a digest; a token must never be stored", MINT))
+            found.append(Problem("tokens", name, f"names of {tokens.NAME_ALLOWED}"))
+        elif tokens.PREFIX in str(digest):
+            found.append(Problem(f"tokens.{name}", "(a token)", "a digest; a token is never stored", MINT))
         elif not isinstance(digest, str) or not tokens.DIGEST.fullmatch(digest):
-            found.append(Problem(path, digest, "64 lower-case hexadecimal digits, a SHA-256 digest", MINT))
+            found.append(Problem(f"tokens.{name}", digest, "64 lower-case hexadecimal digits: SHA-256", MINT))
+        elif list(known.values()).count(digest) > 1:
+            found.append(Problem(f"tokens.{name}", digest, "a digest that no other name has", MINT))
     return found
 
 
@@ -197,7 +203,7 @@ class Authorizer(pulumi.ComponentResource):
         """Return what a dashboard needs to find this authorizer's metrics; none where no function decides."""
         if self._args["kind"] == AuthorizerKind.NONE:
             return None
-        return {"function": self.function_arn.apply(lambda arn: (arn or "::::::").split(":")[6])}
+        return {"function": self.function_arn.apply(lambda arn: _function_name(arn or ""))}
 
     def front_door_args(self) -> Authorization:
         """Return what a `FrontDoor` needs to be guarded by this authorizer."""

@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import archives, arguments, functions, naming, policies
+from . import archives, arguments, functions, naming, policies, user_code
 from .arguments import Problem
 from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms, lambda_metric
 
@@ -27,8 +27,10 @@ RETRY_CAP_SECONDS = 300
 LONGEST_VISIBILITY_SECONDS = 43_200
 LOG_RETENTION_DAYS = 30
 METRIC_NAMESPACE = "Sluice"
+ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]+")
+LARGEST_ENVIRONMENT = 3 * 1024
+"""Bytes of the user's variables: Lambda takes 4 KB, and ours need some."""
 RESERVED_ENVIRONMENT = re.compile(r"(AWS|LAMBDA|SLUICE|POWERTOOLS)_.*|_.*")
-ENTRY_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 TABLE_KEY_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
 
@@ -89,8 +91,11 @@ class ConsumerNames(TypedDict):
 def problems(args: ConsumerArgs) -> list[Problem]:
     """Return everything that is wrong with the arguments."""
     return [
-        *_code_problems(args.get("code")),
-        *arguments.matching(args, "entry", ENTRY_PATTERN, "module:function"),
+        *user_code.problems(args.get("code"), args.get("entry", ENTRY)),
+        *arguments.matching(args, "entry", user_code.ENTRY_PATTERN, "module:function"),
+        *arguments.between(
+            args, "queue_visibility_timeout_seconds", 0, LONGEST_VISIBILITY_SECONDS, "seconds"
+        ),
         *_environment_problems(args),
         *arguments.matching(args, "table", TABLE_KEY_PATTERN, "the name of a DynamoDB attribute"),
         *arguments.between(args, "timeout_seconds", 1, LONGEST_TIMEOUT_SECONDS, "seconds"),
@@ -103,31 +108,36 @@ def problems(args: ConsumerArgs) -> list[Problem]:
         *arguments.between(args, "maximum_concurrency", 2, 1000, "batches at once"),
         *arguments.between(args, "retry_base_seconds", 0, LONGEST_VISIBILITY_SECONDS, "seconds"),
         *arguments.between(args, "retry_cap_seconds", 0, LONGEST_VISIBILITY_SECONDS, "seconds"),
+        *_retry_problems(args),
         *arguments.shared(args),
     ]
-
-
-def _code_problems(code: object) -> list[Problem]:
-    allowed = "a folder that holds your code"
-    if code is None:
-        return []
-    if not isinstance(code, str) or not Path(code).is_dir():
-        return [Problem("code", code, allowed, "check the path: it is taken from the program's folder")]
-    if (Path(code) / "Pulumi.yaml").exists():
-        return [
-            Problem("code", code, allowed, "this is a program's own folder: give your code one beside it")
-        ]
-    if not any(archives.code_files(Path(code))):
-        return [Problem("code", code, allowed, "the folder is empty")]
-    return []
 
 
 def _environment_problems(args: ConsumerArgs) -> list[Problem]:
     found = [*arguments.text_map(args, "environment")]
     given = args.get("environment")
-    reserved = filter(RESERVED_ENVIRONMENT.fullmatch, map(str, given)) if isinstance(given, dict) else ()
-    allowed = "a name without AWS_, LAMBDA_, POWERTOOLS_, SLUICE_ or _ in front"
-    return found + [Problem(f"environment.{name}", "(reserved)", allowed) for name in reserved]
+    if not isinstance(given, dict):
+        return found
+    for name in map(str, given):
+        if not ENVIRONMENT_NAME.fullmatch(name):
+            found.append(
+                Problem("environment", name, "names of at least two letters, digits and _, a letter first")
+            )
+        elif RESERVED_ENVIRONMENT.fullmatch(name):
+            allowed = "a name without AWS_, LAMBDA_, POWERTOOLS_, SLUICE_ or _ in front"
+            found.append(Problem(f"environment.{name}", "(reserved)", allowed))
+    size = sum(len(f"{name}{value}".encode()) for name, value in given.items() if isinstance(value, str))
+    if size > LARGEST_ENVIRONMENT:
+        found.append(Problem("environment", f"{size} bytes", f"at most {LARGEST_ENVIRONMENT} bytes in all"))
+    return found
+
+
+def _retry_problems(args: ConsumerArgs) -> list[Problem]:
+    base = args.get("retry_base_seconds", RETRY_BASE_SECONDS)
+    cap = args.get("retry_cap_seconds", RETRY_CAP_SECONDS)
+    if isinstance(base, int) and isinstance(cap, int) and cap < base:
+        return [Problem("retry_cap_seconds", cap, f"at least retry_base_seconds, which is {base}")]
+    return []
 
 
 def _visibility_problems(args: ConsumerArgs) -> list[Problem]:

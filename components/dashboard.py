@@ -99,10 +99,11 @@ class Dashboard(pulumi.ComponentResource):
         """
         super().__init__("sluice:index:Dashboard", name, None, opts)
         admitted = arguments.admit(f"Dashboard {name!r}", args, DashboardArgs, problems)
+        region = aws.get_region_output(opts=pulumi.InvokeOutputOptions(parent=self)).region
         dashboard = aws.cloudwatch.Dashboard(
             f"{name}-dashboard",
             dashboard_name=naming.stack_wide(name),
-            dashboard_body=pulumi.Output.json_dumps(body(panels(admitted), aws.get_region_output().region)),
+            dashboard_body=pulumi.Output.json_dumps(body(panels(admitted), region)),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.dashboard_name = dashboard.dashboard_name

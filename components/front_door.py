@@ -11,6 +11,7 @@ from sluice import access_log
 from . import api_definition, arguments, policies
 from .api_definition import JSON, Definition, GatewayAnswer, IntegrationAnswer
 from .arguments import Problem
+from .authorizer import CACHE_TTL_SECONDS, MAX_CACHE_TTL_SECONDS
 from .message_queues import LONGEST_RETENTION_SECONDS, QueuePair, QueueSpec, create_queues
 from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms
 from .templates import Answer
@@ -36,8 +37,9 @@ OLDEST_MESSAGE_SECONDS = 900
 LOGGING_POLICY = "arn:{0}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
 LONGEST_PATH = access_log.LONGEST_ROUTE - 1
-PATH_PATTERN = re.compile(rf"(?=.{{1,{LONGEST_PATH}}}$)[A-Za-z0-9._~:-]+(/[A-Za-z0-9._~:-]+)*")
-PATH_ALLOWED = f"segments of letters, digits and . _ ~ : - with / between, at most {LONGEST_PATH} in all"
+SEGMENT = r"(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+"
+PATH_PATTERN = re.compile(rf"(?=.{{1,{LONGEST_PATH}}}$){SEGMENT}(/{SEGMENT})*")
+PATH_ALLOWED = f"segments of letters, digits and . _ : - with / between, at most {LONGEST_PATH} in all"
 STAGE_PATTERN = re.compile(r"[A-Za-z0-9_]{1,128}")
 CONTENT_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 
@@ -66,10 +68,10 @@ class FrontDoorArgs(TypedDict):
     max_receive_count: NotRequired[int]
     """After how many receives a message goes to the dead-letter queue, 1 to 1,000. Default: 5."""
     throttle_rate: NotRequired[int]
-    """Requests per second that the stage takes from everybody together; more are answered 429.
+    """Requests per second that the stage takes from everybody together, 1 to 100,000; more are answered 429.
     Default: 1,000."""
     throttle_burst: NotRequired[int]
-    """Requests that the stage takes at once beyond its rate. Default: 500."""
+    """Requests that the stage takes at once beyond its rate, 1 to 100,000. Default: 500."""
     manage_account_logging: NotRequired[bool]
     """Whether to set the role by which API Gateway writes logs. There is one for the account and Region, so
     exactly one program may manage it; it is kept when this one is destroyed. Default: false, the account has
@@ -122,11 +124,37 @@ def problems(args: FrontDoorArgs) -> list[Problem]:
         *arguments.between(args, "throttle_rate", 1, MOST_REQUESTS, "requests per second"),
         *arguments.between(args, "throttle_burst", 1, MOST_REQUESTS, "requests"),
         *arguments.flag(args, "manage_account_logging"),
-        *arguments.matching(args, "authorizer_function_arn", arguments.ARN, "the ARN of a Lambda function"),
-        *arguments.between(args, "authorizer_cache_ttl_seconds", 0, 3600, "seconds"),
+        *arguments.matching(
+            args, "authorizer_function_arn", arguments.FUNCTION_ARN, "the ARN of a Lambda function"
+        ),
+        *arguments.between(args, "authorizer_cache_ttl_seconds", 0, MAX_CACHE_TTL_SECONDS, "seconds"),
+        *_pattern_problems(args.get("authorizer_token_pattern")),
         *arguments.flag(args, "log_principal"),
+        *_unguarded_problems(args),
         *arguments.shared(args),
     ]
+
+
+def _pattern_problems(pattern: object) -> list[Problem]:
+    try:
+        if pattern is None or (isinstance(pattern, str) and re.compile(pattern)):
+            return []
+    except (re.error, OverflowError, RecursionError):
+        pass
+    return [Problem("authorizer_token_pattern", pattern, "a regular expression")]
+
+
+def _unguarded_problems(args: FrontDoorArgs) -> list[Problem]:
+    """Report what only an authorizer gives meaning to, where there is none: the door would be open."""
+    if "authorizer_function_arn" in args:
+        return []
+    allowed = "nothing, unless authorizer_function_arn is given"
+    given: dict[str, object] = {
+        "authorizer_cache_ttl_seconds": args.get("authorizer_cache_ttl_seconds"),
+        "authorizer_token_pattern": args.get("authorizer_token_pattern"),
+        "log_principal": args.get("log_principal") or None,
+    }
+    return [Problem(key, value, allowed) for key, value in given.items() if value is not None]
 
 
 def _content_type_problems(value: object) -> list[Problem]:
@@ -326,7 +354,7 @@ class FrontDoor(pulumi.ComponentResource):
             rest_api=api.id,
             type="TOKEN",
             authorizer_uri=function_arn.apply(api_definition.invocation_uri),
-            authorizer_result_ttl_in_seconds=args.get("authorizer_cache_ttl_seconds", 60),
+            authorizer_result_ttl_in_seconds=args.get("authorizer_cache_ttl_seconds", CACHE_TTL_SECONDS),
             identity_source="method.request.header.Authorization",
             identity_validation_expression=args.get("authorizer_token_pattern"),
             opts=self._opts,
@@ -507,7 +535,10 @@ class FrontDoor(pulumi.ComponentResource):
         attached = aws.iam.RolePolicyAttachment(
             f"{self._name}-logging-policy",
             role=role.name,
-            policy_arn=pulumi.Output.format(LOGGING_POLICY, aws.get_partition_output().partition),
+            policy_arn=pulumi.Output.format(
+                LOGGING_POLICY,
+                aws.get_partition_output(opts=pulumi.InvokeOutputOptions(parent=self)).partition,
+            ),
             opts=kept,
         )
         account = aws.apigateway.Account(

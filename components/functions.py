@@ -45,6 +45,8 @@ def create_function(
     The children are ``<name>-logs``, ``<name>-role``, ``<name>-policy`` and ``<name>-function``.
     """
     opts = pulumi.ResourceOptions(parent=parent)
+    # Without variables Lambda does not keep the key, and every preview would show a difference.
+    environment_key = spec.kms_key_arn if spec.environment else None
     log_group = aws.cloudwatch.LogGroup(
         f"{name}-logs",
         retention_in_days=spec.log_retention_days,
@@ -55,7 +57,7 @@ def create_function(
     permissions = aws.iam.RolePolicy(
         f"{name}-policy",
         role=role.name,
-        policy=pulumi.Output.all(log_group.arn, statements, spec.kms_key_arn).apply(
+        policy=pulumi.Output.all(log_group.arn, statements, environment_key).apply(
             lambda known: policies.policy(
                 policies.write_logs(known[0]), *known[1], *policies.key_use(known[2], "kms:Decrypt")
             )
@@ -73,7 +75,7 @@ def create_function(
         role=role.arn,
         layers=list(spec.layers),
         environment={"variables": dict(spec.environment)} if spec.environment else None,
-        kms_key_arn=spec.kms_key_arn,
+        kms_key_arn=environment_key,
         logging_config={"log_format": "JSON", "log_group": log_group.name},
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[permissions]),
     )

@@ -86,13 +86,6 @@ def failures(max_message_size: int) -> tuple[Failure, ...]:
             errors=("InvalidMessageContents",),
         ),
         Failure(
-            "BAD_REQUEST_BODY",
-            "The body is empty.",
-            HTTPStatus.BAD_REQUEST,
-            errors=("MissingParameter",),
-            saying="MessageBody",
-        ),
-        Failure(
             "REQUEST_TOO_LARGE",
             f"The body and its attributes take more than {max_message_size} bytes.",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -11,9 +11,9 @@ import pulumi
 from . import demo, watch
 from .emulator import EmulatorError
 from .makers.compute import LocalSetupError
-from .program import DeployError, UnknownStackError
+from .program import DeployError, StackFileError
 
-EXPECTED = (DeployError, EmulatorError, LocalSetupError, UnknownStackError, pulumi.RunError)
+EXPECTED = (DeployError, EmulatorError, LocalSetupError, StackFileError, pulumi.RunError)
 """What a person can do something about: told in its own words, without a traceback."""
 
 

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -23,9 +24,14 @@ class Sent:
     answer: Mapping[str, Any]
 
     @property
+    def accepted(self) -> bool:
+        """Whether the front door says that the message is in the queue."""
+        return self.status == HTTPStatus.ACCEPTED
+
+    @property
     def message(self) -> tuple[str, str]:
-        """The id that the message got and the hash of what was sent."""
-        return self.answer["messageId"], hashlib.sha256(self.body).hexdigest()
+        """The id that the message got, empty where it got none, and the hash of what was sent."""
+        return self.answer.get("messageId", ""), hashlib.sha256(self.body).hexdigest()
 
 
 def post_all(

@@ -8,6 +8,7 @@ emulator's own API, so it knows nothing that was not deployed.
 import asyncio
 import io
 import json
+import logging
 import re
 import threading
 import time
@@ -15,16 +16,21 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from .aws import Aws
 from .standin.integration import CONTEXT_HEADER, FAULT_HEADER
 
 MIB = 1024 * 1024
+LARGEST_HEADERS = 10_240
 LARGEST_BODY = 10 * MIB
 """API Gateway's own limit ("Quotas for REST APIs")."""
 FLUSH_SECONDS = 0.2
@@ -40,6 +46,8 @@ HOP_BY_HOP = {
 NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that the proxy's client would add where the caller sent none."""
 FAULTS = {
+    "BAD_REQUEST_BODY": (400, "Invalid request body"),
+    "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token"),
     "REQUEST_TOO_LARGE": (413, "Request Too Long"),
     "API_CONFIGURATION_ERROR": (500, "Internal server error"),
     "INTEGRATION_FAILURE": (504, "Internal server error"),
@@ -59,6 +67,9 @@ class StageSettings:
     gateway_responses: Mapping[str, Mapping[str, Any]]
 
 
+NOTHING_DEPLOYED = StageSettings(None, "", (), {})
+
+
 @dataclass(frozen=True)
 class Answer:
     """What goes back to the client."""
@@ -71,8 +82,12 @@ class Answer:
 class Edge:
     """The proxy, running in a thread of its own between ``with`` and its end."""
 
-    def __init__(self, aws: Aws, port: int, on_request: OnRequest | None = None) -> None:
-        """Choose where it listens; nothing runs yet."""
+    def __init__(self, aws: Aws, port: int, log: Path, on_request: OnRequest | None = None) -> None:
+        """Choose where it listens, and the file for what went wrong in it; nothing runs yet."""
+        self._log_file = logging.FileHandler(log, mode="w", delay=True)
+        self._logger = logging.getLogger(f"{__name__}.{port}")
+        self._logger.propagate = False
+        self._logger.addHandler(self._log_file)
         self.url = f"http://127.0.0.1:{port}"
         self._aws = aws
         self._port = port
@@ -100,6 +115,7 @@ class Edge:
             with suppress(RuntimeError):  # its loop is closed where it failed
                 self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        self._log_file.close()
         if self._failure and error is None:
             raise self._failure
 
@@ -116,7 +132,17 @@ class Edge:
         self._stop = asyncio.Event()
         app = web.Application(client_max_size=LARGEST_BODY + 1)
         app.router.add_route("*", "/{api}/{stage}/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        app.router.add_route("*", "/{anything:.*}", forbidden)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            # Nothing deployed asks for decompression.
+            auto_decompress=False,
+            max_line_size=LARGEST_HEADERS,
+            max_field_size=LARGEST_HEADERS,
+            logger=self._logger,
+        )
         await runner.setup()
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(
@@ -165,12 +191,15 @@ class Edge:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            body = b""
-            if settings:
-                return fault(settings, "REQUEST_TOO_LARGE", context)
+            return fault(settings or NOTHING_DEPLOYED, "REQUEST_TOO_LARGE", context)
+        except (web.RequestPayloadError, ConnectionError):
+            return fault(settings or NOTHING_DEPLOYED, "BAD_REQUEST_BODY", context)
+        if settings is None or climbs(request.raw_path):
+            return fault(settings or NOTHING_DEPLOYED, "MISSING_AUTHENTICATION_TOKEN", context)
         given = {key: value for key, value in request.headers.items() if passes(key)}
         given["X-Forwarded-For"] = context["identity"]["sourceIp"]
-        target = f"{self._aws.endpoint}/_aws/execute-api{request.rel_url.raw_path_qs}"
+        # As it came: a URL that is taken apart and put together again could name another of the emulator's.
+        target = URL(f"{self._aws.endpoint}/_aws/execute-api{request.raw_path}", encoded=True)
         async with self._client.request(
             request.method, target, headers=given, data=io.BytesIO(body), allow_redirects=False
         ) as answer:
@@ -181,7 +210,7 @@ class Edge:
         if not seen:
             context["requestId"] = headers.get("x-amzn-requestid", context["requestId"])
         fault_type = headers.pop(FAULT_HEADER, None)
-        if fault_type and settings:
+        if fault_type:
             return fault(settings, fault_type, context)
         kept = {key: value for key, value in headers.items() if passes(key) and key.lower() not in OURS}
         return Answer(answer.status, kept, content)
@@ -246,10 +275,20 @@ OURS = {
 """Headers of the emulator's that the edge replaces or that API Gateway does not send."""
 
 
+async def forbidden(_request: web.Request) -> web.Response:
+    """Answer what API Gateway does where there is no stage."""
+    return web.json_response({"message": "Forbidden"}, status=HTTPStatus.FORBIDDEN)
+
+
 def passes(header: str) -> bool:
     """Whether a header goes through the edge: none of a connection's, and none that only the edge may set."""
     lowered = header.lower()
     return lowered not in HOP_BY_HOP and not lowered.startswith("x-edge-") and lowered != "x-forwarded-for"
+
+
+def climbs(path: str) -> bool:
+    """Whether a request's path has a segment that leads upwards, in whatever encoding."""
+    return any(unquote(each) in {".", ".."} for each in path.partition("?")[0].split("/"))
 
 
 def route(routes: tuple[str, ...], path: str) -> str:

@@ -30,8 +30,8 @@ class DeployError(RuntimeError):
     """A resource could not be made; the message names it and says why."""
 
 
-class UnknownStackError(ValueError):
-    """There is no settings file of that name."""
+class StackFileError(ValueError):
+    """A stack has no settings file, or one that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +111,34 @@ def stack_config(stack_name: str, folder: Path = ROOT) -> Config:
     """Return a stack's raw config map as Pulumi hands it over: strings, with JSON for what is nested.
 
     Raises:
-        UnknownStackError: if the stack has no settings file.
+        StackFileError: if the stack has no settings file, or one that cannot be read here.
     """
     file = folder / f"Pulumi.{stack_name}.yaml"
-    if not file.is_file():
-        known = sorted(each.name[len("Pulumi.") : -len(".yaml")] for each in folder.glob("Pulumi.*.yaml"))
-        raise UnknownStackError(f"There is no stack {stack_name!r}; there are: {', '.join(known)}.")
+    known = sorted(each.name[len("Pulumi.") : -len(".yaml")] for each in folder.glob("Pulumi.*.yaml"))
+    if stack_name not in known:
+        raise StackFileError(f"There is no stack {stack_name!r}; there are: {', '.join(known)}.")
     project = yaml.safe_load((folder / "Pulumi.yaml").read_text())
     defaults = {f"{PROJECT}:{key}": entry["default"] for key, entry in project["config"].items()}
-    given = (yaml.safe_load(file.read_text()) or {}).get("config") or {}
-    return {
-        key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in {**defaults, **given}.items()
-    }
+    try:
+        return {key: _raw(value) for key, value in {**defaults, **_given(file)}.items()}
+    except (yaml.YAMLError, OSError, ValueError, TypeError, RecursionError) as error:
+        raise StackFileError(f"{file} cannot be read: {error}") from error
+
+
+def _given(file: Path) -> Config:
+    """Return the map under ``config`` of a stack's settings file."""
+    held = yaml.safe_load(file.read_text()) or {}
+    config = held.get("config") or {} if isinstance(held, dict) else held
+    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+        raise TypeError("it must hold `config:` and under it keys with values")
+    encrypted = [key for key, value in config.items() if '{"secure": ' in _raw(value)]
+    if encrypted:
+        raise TypeError(f"only Pulumi can read what is encrypted: {', '.join(encrypted)}")
+    return config
+
+
+def _raw(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @contextmanager

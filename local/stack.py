@@ -66,7 +66,7 @@ def local_aws(say: Say, folder: Path = FOLDER, on_request: OnRequest | None = No
     folder.mkdir(parents=True, exist_ok=True)
     with Emulator(folder, say) as emulator:
         aws = Aws(emulator.endpoint)
-        with Edge(aws, free_port(), on_request) as edge:
+        with Edge(aws, free_port(), folder / "edge.log", on_request) as edge:
             yield LocalAws(aws, edge, folder, say, Workshop(aws, edge.url))
 
 

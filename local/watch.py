@@ -1,21 +1,31 @@
 """``python -m local up``: a stack to play with, and one line for each thing that happens."""
 
 import json
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from .program import stack_config
 from .say import Say
 from .stack import LocalAws, LocalStack, local_aws
 
 POLL_SECONDS = 0.3
+FAILURE = re.compile(r"([\w.]+(Error|Exception)\b|Task timed out)")
+"""How the last line of a function's traceback begins: the function failed as a whole."""
+TOLD = {
+    "handled": {"message_id"},
+    "failed": {"message_id", "receives", "exception_name", "retry_in_seconds"},
+}
+"""What the consumer's log says of a message, by the text of the line."""
 HEADING = "Ctrl-C ends it. What happens:"
 
 
 def up(stack: str) -> int:
     """Deploy a stack and tell what happens on it until Ctrl-C."""
+    stack_config(stack)  # before anything is started for a stack that is not there
     with local_aws(Say(), on_request=tell_request) as local:
         deployed = local.up(stack)
         print(f"\nURL: {deployed.outputs['url']}\n\n{curl(deployed)}\n\n{HEADING}", flush=True)
@@ -45,7 +55,7 @@ def tell_request(context: Mapping[str, str]) -> None:
 
 
 def handled_lines(local: LocalAws, log_group: str) -> Iterator[str]:
-    """Yield one line for each message that the consumer handled or failed, for ever."""
+    """Yield a line for each message that the consumer handled or failed, and for each failure of its own."""
     logs = local.aws.client("logs")
     since, seen = 0, set[str]()
     while True:
@@ -59,24 +69,19 @@ def handled_lines(local: LocalAws, log_group: str) -> Iterator[str]:
 
 
 def message_line(text: str) -> str | None:
-    """Return what a line of the consumer's log says of a message, if it does."""
+    """Return what a line of the consumer's log says of a message or of a failure, if it does."""
     try:
         said: dict[str, Any] = json.loads(text)
     except ValueError:
-        return None
-    if (
-        not isinstance(said, dict)
-        or said.get("message") not in ("handled", "failed")
-        or "message_id" not in said
-    ):
+        return f"{clock()}  consumer  {text}" if FAILURE.match(text) else None
+    if not isinstance(said, dict) or not TOLD.get(str(said.get("message")), {"?"}) <= said.keys():
         return None
     request = said.get("request_id", "-")
     line = f"{clock()}  message  {said['message']}  {said['message_id']}  request id {request}"
-    if said["message"] == "failed":
-        line += (
-            f"  receive {said['receives']}, {said['exception_name']}, again in {said['retry_in_seconds']} s"
-        )
-    return line
+    if said["message"] == "handled":
+        return line
+    retry = f"again in {said['retry_in_seconds']} s"
+    return f"{line}  receive {said['receives']}, {said['exception_name']}, {retry}"
 
 
 def clock() -> str:

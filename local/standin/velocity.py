@@ -77,7 +77,8 @@ class Input:
     def __init__(self, request: Request) -> None:
         """Read from a request."""
         self._request = request
-        self.body = request.body
+        # API Gateway hands an empty body to templates as an empty object, whatever its type.
+        self.body = request.body or "{}"
 
     def path(self, expression: str) -> Any:  # noqa: ANN401 - any JSON
         """Return the object at a JSON path, or nothing."""

@@ -74,6 +74,9 @@ CASES = {
         Authorizer, {"kind": "token", "tokens": DIGESTS, "cache_ttl_seconds": 0, **SHARED}
     ),
     "consumer": Case(Consumer, CONSUMER_ARGS, frozenset({"table_name"})),
+    "consumer with a key and no table": Case(
+        Consumer, {**CONSUMER_ARGS, "kms_key_arn": KEY}, frozenset({"table_name"})
+    ),
     "consumer with everything": Case(
         Consumer,
         {

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from google.protobuf import json_format  # type: ignore[import-untyped]
 from pulumi.runtime import mocks, rpc, settings, stack
 
 from components import InvalidArgsError
@@ -136,6 +137,7 @@ OUTPUTS: Mapping[str, Callable[[str, Values], Values]] = {
     "aws:apigateway/stage:Stage": _stage,
     "aws:apigateway/methodSettings:MethodSettings": _just_an_id,
     "aws:apigateway/account:Account": _just_an_id,
+    "pulumi:providers:aws": _just_an_id,
 }
 """What AWS adds to the inputs of a resource, by its type; a type that is not here is an error."""
 
@@ -160,6 +162,10 @@ class Registration:
     """URNs, of ``depends_on`` and of the inputs together."""
     ignore_changes: tuple[str, ...]
     retain_on_delete: bool
+    provider: str
+    """The URN and id of the provider that was chosen for it; empty for the default one."""
+    secrets: frozenset[str]
+    """Where in the inputs a value is marked secret: keys with dots between."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,8 @@ class Plan:
     """What the program returned, with every Output resolved."""
     exports: Values
     """What the program exported."""
+    asked: Mapping[str, str]
+    """The provider, as a registration names it, of each of the provider's functions that was called."""
 
     def __getitem__(self, name: str) -> Registration:
         """Return the resource of that name."""
@@ -226,6 +234,7 @@ class Recorder(mocks.MockMonitor):
 
     registrations: list[Registration] = field(default_factory=list)
     registered_outputs: dict[str, Values] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__(Account())
@@ -245,9 +254,16 @@ class Recorder(mocks.MockMonitor):
                     dependencies=frozenset(request.dependencies),
                     ignore_changes=tuple(request.ignoreChanges),
                     retain_on_delete=request.retainOnDelete,
+                    provider=request.provider,
+                    secrets=frozenset(secrets_in(json_format.MessageToDict(request.object))),
                 )
             )
         return response
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        """Keep whom a function of a provider was asked of."""
+        self.asked[request.tok] = request.provider
+        return super().Invoke(request)  # type: ignore[no-untyped-call]
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         """Keep what a component exports."""
@@ -255,20 +271,37 @@ class Recorder(mocks.MockMonitor):
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
+def secrets_in(value: object, path: str = "") -> Iterator[str]:
+    """Yield where a request's inputs hold a value that is marked secret."""
+    if rpc.is_rpc_secret(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from secrets_in(item, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for item in value:
+            yield from secrets_in(item, path)
+
+
 def plan_of(
-    program: Callable[[], object], stack_name: str = STACK, config: Mapping[str, str] | None = None
+    program: Callable[[], object],
+    stack_name: str = STACK,
+    config: Mapping[str, str] | None = None,
+    secret_keys: Collection[str] = (),
 ) -> Plan:
     """Run a program and return all that it asked for, once nothing is under way any more."""
     # The mock monitor would make an event loop for each of its threads and never close one.
     with closing(asyncio.new_event_loop()) as lent:
         monitors_thread = ThreadPoolExecutor(1, initializer=partial(asyncio.set_event_loop, lent))
-        return asyncio.run(_plan_of(program, stack_name, dict(config or {}), monitors_thread))
+        run = _plan_of(program, stack_name, dict(config or {}), list(secret_keys), monitors_thread)
+        return asyncio.run(run)
 
 
 async def _plan_of(
     program: Callable[[], object],
     stack_name: str,
     config: dict[str, str],
+    secret_keys: list[str],
     monitors_thread: ThreadPoolExecutor,
 ) -> Plan:
     asyncio.get_running_loop().set_default_executor(monitors_thread)
@@ -277,7 +310,7 @@ async def _plan_of(
     settings.SETTINGS.outputs.clear()
     settings.set_root_resource(None)  # type: ignore[arg-type]
     mocks.set_mocks(Account(), PROJECT, stack_name, preview=False, monitor=recorder)
-    pulumi.runtime.set_all_config(config)
+    pulumi.runtime.set_all_config(config, secret_keys)
     try:
         await stack.run_pulumi_func(lambda: results.append(program()))
         root = settings.get_root_resource()
@@ -287,6 +320,7 @@ async def _plan_of(
             registered_outputs=recorder.registered_outputs,
             result=await pulumi.Output.from_input(results[0]).future(),
             exports={key: await pulumi.Output.from_input(each).future() for key, each in exports.items()},
+            asked=recorder.asked,
         )
     finally:
         settings.set_root_resource(None)  # type: ignore[arg-type]

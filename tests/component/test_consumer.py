@@ -139,11 +139,12 @@ def test_the_packages_are_a_layer_built_from_the_lock() -> None:
 
 
 def test_the_archive_holds_the_user_s_code_beside_ours(tmp_path: Path) -> None:
-    for file in ("consumer.py", "helpers/rules.py", "__pycache__/consumer.pyc", ".env"):
+    for file in ("helpers/rules.py", "__pycache__/consumer.pyc", ".env"):
         target = tmp_path / file
         target.parent.mkdir(exist_ok=True)
         target.write_text("")
-    archive = consumer(code=str(tmp_path))["unit-function"].inputs["code"]
+    (tmp_path / "consumer.py").write_text("def record_handler(record): ...\n")
+    archive = consumer(code=str(tmp_path), entry=None)["unit-function"].inputs["code"]
     assert isinstance(archive, pulumi.AssetArchive)
     assert set(archive.assets) == {
         "consumer.py",

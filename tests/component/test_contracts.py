@@ -3,11 +3,13 @@ import typing
 from collections.abc import Mapping
 
 import pulumi
+import pulumi_aws as aws
 import pytest
 
 from components import Authorizer, Consumer, Dashboard, FrontDoor, api_definition
+from sluice import tokens
 
-from .cases import CASES, CONSUMER_ARGS, DECIDER, KEY, TOPIC, Case, planned
+from .cases import CASES, CONSUMER_ARGS, DECIDER, DIGESTS, KEY, QUEUE_ARN, ROOT, TOPIC, Case, planned
 from .recording import (
     ALARM,
     COMPONENT_PREFIX,
@@ -18,8 +20,10 @@ from .recording import (
     ROLE,
     ROLE_POLICY,
     TABLE,
+    Plan,
     Values,
     component_plan,
+    plan_of,
     refused_plan,
 )
 
@@ -30,6 +34,7 @@ WITH_FUNCTION = [
     "authorizer token",
     "authorizer token with everything",
     "consumer",
+    "consumer with a key and no table",
     "consumer with everything",
 ]
 LOGGING = ["logs:CreateLogStream", "logs:PutLogEvents"]
@@ -133,12 +138,11 @@ def key_of(type_: str, inputs: Values) -> object:
         QUEUE: inputs.get("kmsMasterKeyId"),
         LOG_GROUP: inputs.get("kmsKeyId"),
         TABLE: inputs.get("serverSideEncryption", {}).get("kmsKeyArn"),
-        FUNCTION: inputs.get("kmsKeyArn"),
     }[type_]
 
 
 @pytest.mark.parametrize(("cases", "key"), [(KEYED, KEY), (KEYLESS, None)])
-@pytest.mark.parametrize("type_", [QUEUE, LOG_GROUP, TABLE, FUNCTION])
+@pytest.mark.parametrize("type_", [QUEUE, LOG_GROUP, TABLE])
 def test_whatever_holds_data_has_the_customer_key_that_was_given(
     cases: list[str], key: str | None, type_: str
 ) -> None:
@@ -147,7 +151,25 @@ def test_whatever_holds_data_has_the_customer_key_that_was_given(
     assert holders or (type_, key) == (TABLE, None)
 
 
+def has_variables(plan: Plan) -> bool:
+    return any("environment" in each.inputs for each in plan.of(FUNCTION))
+
+
+@pytest.mark.parametrize("case", WITH_FUNCTION)
+def test_a_function_has_the_customer_key_where_it_has_variables(case: str) -> None:
+    plan = planned(case)
+    key = KEY if case in KEYED and has_variables(plan) else None
+    assert plan["unit-function"].inputs.get("kmsKeyArn") == key, (
+        "Lambda keeps no key without variables, so each preview would show it as new"
+    )
+
+
+def test_functions_with_variables_and_without_have_been_given_a_key() -> None:
+    assert {has_variables(planned(case)) for case in KEYED if case in WITH_FUNCTION} == {True, False}
+
+
 SENDING = {"kms:Decrypt", "kms:GenerateDataKey"}
+READING_VARIABLES = {"kms:Decrypt"}
 KEEPING_A_TABLE = {
     *("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt"),
     *("kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"),
@@ -163,11 +185,13 @@ def test_roles_may_use_the_customer_key_and_no_other(case: str) -> None:
         if actions:
             granted.setdefault(name, set()).update(actions)
             assert statement["Resource"] == [KEY]
-    functions = KEEPING_A_TABLE if plan.of(TABLE) else {"kms:Decrypt"}
+    wanted = {
+        "unit-role-policy": SENDING,
+        "unit-policy": (READING_VARIABLES if has_variables(plan) else set())
+        | (KEEPING_A_TABLE if plan.of(TABLE) else set()),
+    }
     assert granted == {
-        each.name: SENDING if each.name == "unit-role-policy" else functions
-        for each in plan.of(ROLE_POLICY)
-        if case in KEYED
+        each.name: wanted[each.name] for each in plan.of(ROLE_POLICY) if case in KEYED and wanted[each.name]
     }
 
 
@@ -237,6 +261,7 @@ def test_every_alarm_tells_the_topic(case: str) -> None:
         ("authorizer token with everything", {"errors"}),
         ("authorizer function", set()),
         ("consumer", set()),
+        ("consumer with a key and no table", set()),
         ("consumer with everything", {"errors", "throttles"}),
     ],
 )
@@ -250,7 +275,17 @@ def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) ->
         (Case(FrontDoor, {"max_message_size": 1}), "max_message_size"),
         (Case(FrontDoor, {"throttle_rate": 1.5}), "throttle_rate"),
         (Case(FrontDoor, {"path": "/messages"}), "path"),
+        (Case(FrontDoor, {"path": "orders/../../_internal"}), "path"),
+        (Case(FrontDoor, {"path": "~orders"}), "path"),
         (Case(FrontDoor, {"pth": "messages"}), "pth"),
+        (Case(FrontDoor, {"authorizer_cache_ttl_seconds": 0}), "authorizer_cache_ttl_seconds"),
+        (Case(FrontDoor, {"authorizer_token_pattern": tokens.BEARER}), "authorizer_token_pattern"),
+        (Case(FrontDoor, {"log_principal": True}), "log_principal"),
+        (Case(FrontDoor, {"authorizer_function_arn": QUEUE_ARN}), "authorizer_function_arn"),
+        (
+            Case(FrontDoor, {"authorizer_function_arn": DECIDER, "authorizer_token_pattern": "Bearer ("}),
+            "authorizer_token_pattern",
+        ),
         (Case(Authorizer, {}), "kind"),
         (Case(Authorizer, {"kind": None}), "kind"),
         (Case(Authorizer, {"kind": "jwt"}), "kind"),
@@ -258,9 +293,15 @@ def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) ->
         (Case(Authorizer, {"kind": "function"}), "function_arn"),
         (Case(Authorizer, {"kind": "none", "function_arn": DECIDER}), "function_arn"),
         (Case(Authorizer, {"kind": "none", "kms_key": KEY}), "kms_key"),
+        (Case(Authorizer, {"kind": "token", "tokens": {"a b": DIGESTS["ci"]}}), "tokens"),
         (Case(Consumer, {**CONSUMER_ARGS, "timeout_seconds": 31}), "timeout_seconds"),
         (Case(Consumer, {**CONSUMER_ARGS, "batch_size": 11}), "batching_window_seconds"),
         (Case(Consumer, {**CONSUMER_ARGS, "code": "no/such/folder"}), "code"),
+        (Case(Consumer, {**CONSUMER_ARGS, "entry": "recorder:handle"}), "entry"),
+        (Case(Consumer, {**CONSUMER_ARGS, "entry": None}), "entry"),
+        (Case(Consumer, {**CONSUMER_ARGS, "code": str(ROOT)}), "code"),
+        (Case(Consumer, {**CONSUMER_ARGS, "environment": {"X": "1"}}), "environment"),
+        (Case(Consumer, {**CONSUMER_ARGS, "retry_cap_seconds": 1}), "retry_cap_seconds"),
         (Case(Consumer, {**CONSUMER_ARGS, "concurrency": 3}), "concurrency"),
         (
             Case(Consumer, {key: value for key, value in CONSUMER_ARGS.items() if key != "queue_arn"}),
@@ -270,6 +311,7 @@ def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) ->
         (Case(Dashboard, {"consumer": {"function": "worker"}, "panels": []}), "panels"),
         (Case(FrontDoor, {"log_retention_days": 31}), "log_retention_days"),
         (Case(Consumer, {**CONSUMER_ARGS, "kms_key_arn": "alias/mine"}), "kms_key_arn"),
+        (Case(Dashboard, {"consumer": {"function": "worker"}, "alarm_topic_arn": KEY}), "alarm_topic_arn"),
     ],
 )
 def test_wrong_arguments_are_refused_before_any_child_exists(wrong: Case, path: str) -> None:
@@ -296,3 +338,20 @@ def test_what_flows_from_other_resources_may_be_an_output(case: str) -> None:
     plan = component_plan(flowing, CASES[case].args)
     assert {each.name for each in plan.children} == {each.name for each in planned(case).children}
     assert plan.result == planned(case).result
+
+
+@pytest.mark.parametrize(
+    ("case", "function"),
+    [("front door with everything", "getPartition"), ("dashboard", "getRegion")],
+)
+def test_what_a_component_asks_of_aws_it_asks_of_its_own_provider(case: str, function: str) -> None:
+    def program() -> None:
+        abroad = aws.Provider("abroad", region="eu-west-1")
+        CASES[case].component(
+            "unit", CASES[case].args, opts=pulumi.ResourceOptions(providers={"aws": abroad})
+        )
+
+    plan = plan_of(program)
+    abroad = f"{plan['abroad'].urn}::{plan['abroad'].outputs['id']}"
+    assert plan.asked == {f"aws:index/{function}:{function}": abroad}, "the default one is of another Region"
+    assert {each.provider for each in plan.children if each.name != "abroad"} == {abroad}

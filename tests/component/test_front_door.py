@@ -174,8 +174,15 @@ def test_a_deployment_waits_for_all_that_it_takes_a_picture_of() -> None:
     plan = door(**GUARDED)
     pictured = urns(plan, "method", "integration", "accepted", "refused", "broken")
     gateway = {each.urn for each in plan.of("aws:apigateway/response:Response")}
-    assert len(gateway) == 5
+    assert len(gateway) == 8
     assert pictured | gateway <= plan["unit-deployment"].dependencies
+
+
+def test_a_deployment_waits_until_the_function_may_be_asked() -> None:
+    plan = door(**GUARDED)
+    assert urns(plan, "authorizer-permission") <= plan["unit-deployment"].dependencies, (
+        "the first callers would be answered 500"
+    )
 
 
 def trigger(**args: object) -> str:
@@ -253,12 +260,20 @@ def test_the_stage_throttles_as_asked_and_traces_no_data() -> None:
     }
 
 
-@pytest.mark.parametrize(("log_principal", "principal"), [(False, None), (True, "ci")])
+@pytest.mark.parametrize(
+    ("args", "principal"),
+    [
+        ({}, None),
+        ({"log_principal": False}, None),
+        (GUARDED, None),
+        ({**GUARDED, "log_principal": False}, None),
+        ({**GUARDED, "log_principal": True}, "ci"),
+    ],
+)
 def test_the_access_log_names_the_principal_only_when_asked(
-    log_principal: bool,
-    principal: str | None,
+    args: dict[str, object], principal: str | None
 ) -> None:
-    plan = door(log_principal=log_principal)
+    plan = door(**args)
     written = plan["unit-stage"].inputs["accessLogSettings"]
     assert written["destinationArn"] == plan["unit-access-log"].outputs["arn"]
     values = {

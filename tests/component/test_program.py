@@ -1,5 +1,6 @@
 import json
 import runpy
+from collections.abc import Collection
 
 import pytest
 
@@ -10,16 +11,33 @@ from settings import SettingsError
 from .cases import ROOT
 from .recording import COMPONENT_PREFIX, FUNCTION, Plan, plan_of
 
+RECORDER = {"code": "examples/recorder", "entry": "recorder:record_handler"}
 
-def run(stack: str, **overrides: str) -> Plan:
+
+def run(stack: str, secret: Collection[str] = (), **overrides: str) -> Plan:
     config, _ = with_token(
         {**stack_config(stack), **{f"sluice:{key}": each for key, each in overrides.items()}}
     )
-    return plan_of(program, stack, config)
+    return plan_of(program, stack, config, [f"sluice:{key}" for key in secret])
 
 
 def program() -> None:
     runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+
+def refused(
+    stack: str, sections: dict[str, str], secret_keys: Collection[str] = ()
+) -> tuple[SettingsError, Plan]:
+    """Return the program's refusal of its settings, and what was asked for all the same."""
+    refusals: list[SettingsError] = []
+
+    def refuse() -> None:
+        with pytest.raises(SettingsError) as refusal:
+            program()
+        refusals.append(refusal.value)
+
+    plan = plan_of(refuse, stack, {**stack_config(stack), **sections}, secret_keys)
+    return refusals[0], plan
 
 
 def test_the_program_is_the_four_components_and_nothing_beside_them() -> None:
@@ -80,12 +98,42 @@ def test_what_is_set_once_reaches_every_component() -> None:
 
 
 @pytest.mark.parametrize(
+    ("secret", "marked"),
+    [
+        ({"consumer"}, {f"environment.variables.{name}" for name in ("API_KEY", "MODE")}),
+        ({"authorizer", "front_door"}, set()),
+        (set(), set()),
+    ],
+    ids=["the consumer's", "another's", "none"],
+)
+def test_the_variables_of_a_secret_consumer_are_secret_where_they_are_kept(
+    secret: set[str], marked: set[str]
+) -> None:
+    section = {**RECORDER, "environment": {"API_KEY": "for nobody's eyes", "MODE": "fast"}}
+    plan = run("dev", secret, consumer=json.dumps(section))
+    assert plan["consumer-function"].secrets == marked
+    assert not {each.name for each in plan.registrations if each.secrets} - {"consumer-function"}
+    assert plan.exports.keys() == run("dev").exports.keys()
+
+
+def test_a_secret_is_not_shown_where_it_is_wrong() -> None:
+    section = {**RECORDER, "environment": {"API_KEY": ["for nobody's eyes"]}, "memory_mb": "for nobody too"}
+    refusal, plan = refused("open", {"sluice:consumer": json.dumps(section)}, ["sluice:consumer"])
+    assert {each.path for each in refusal.problems} == {
+        "sluice:consumer.environment.API_KEY",
+        "sluice:consumer.memory_mb",
+    }
+    assert "for nobody" not in str(refusal)
+    assert not plan.registrations
+
+
+@pytest.mark.parametrize(
     ("wrong", "paths"),
     [
         ({"front_door": {"throttle_rat": 1}}, {"sluice:front_door.throttle_rat"}),
         ({"authorizer": {"kind": "token"}}, {"sluice:authorizer.tokens"}),
         (
-            {"front_door": {"path": ""}, "consumer": {"code": "examples/recorder", "timeout_seconds": 40}},
+            {"front_door": {"path": ""}, "consumer": {**RECORDER, "timeout_seconds": 40}},
             {"sluice:front_door.path", "sluice:consumer.timeout_seconds"},
         ),
     ],
@@ -93,15 +141,8 @@ def test_what_is_set_once_reaches_every_component() -> None:
 def test_wrong_settings_are_refused_before_anything_exists(
     wrong: dict[str, dict[str, object]], paths: set[str]
 ) -> None:
-    refusals: list[SettingsError] = []
-
-    def refused() -> None:
-        with pytest.raises(SettingsError) as refusal:
-            program()
-        refusals.append(refusal.value)
-
     sections = {f"sluice:{key}": json.dumps(section) for key, section in wrong.items()}
-    plan = plan_of(refused, "open", {**stack_config("open"), **sections})
-    assert {each.path for each in refusals[0].problems} == paths
+    refusal, plan = refused("open", sections)
+    assert {each.path for each in refusal.problems} == paths
     assert not plan.registrations
     assert not plan.exports

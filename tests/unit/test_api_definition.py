@@ -101,6 +101,9 @@ def test_faults_of_the_gateway_keep_a_status_of_their_class() -> None:
         "DEFAULT_5XX": None,
         "UNAUTHORIZED": 401,
         "ACCESS_DENIED": 403,
+        "MISSING_AUTHENTICATION_TOKEN": 403,
+        "REQUEST_TOO_LARGE": 413,
+        "UNSUPPORTED_MEDIA_TYPE": 415,
         "THROTTLED": 429,
     }
 

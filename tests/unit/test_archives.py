@@ -78,8 +78,29 @@ def token_archive() -> pulumi.AssetArchive:
 
 def test_no_cache_and_nothing_hidden_is_code(code: Path) -> None:
     found = dict(archives.code_files(code))
-    assert list(found) == ["data/table.json", "handlers/__init__.py", "handlers/consumer.py", "recorder.py"]
+    # In the same order everywhere, whatever the file system's is.
+    assert list(found) == ["recorder.py", "data/table.json", "handlers/__init__.py", "handlers/consumer.py"]
     assert all(code / inside == file for inside, file in found.items())
+
+
+def test_a_link_to_a_folder_is_not_followed_and_a_dead_one_is_no_code(code: Path, tmp_path: Path) -> None:
+    before = [*archives.code_files(code)]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "work.py").touch()
+    (code / "other").symlink_to(tmp_path / "other")
+    (code / "data" / "up").symlink_to(code)
+    (code / "dead.py").symlink_to("nowhere")
+    assert [*archives.code_files(code)] == before
+
+
+def test_a_link_to_a_file_is_code_like_any_other(code: Path) -> None:
+    (code / "also.py").symlink_to("recorder.py")
+    assert "also.py" in dict(archives.code_files(code))
+
+
+def test_an_archive_lists_its_files_in_order(code: Path) -> None:
+    found = paths(archives.handler_archive(modules=["consumer"], shared=[], code=code))
+    assert found == sorted(found)
 
 
 def test_a_folder_under_a_hidden_one_is_code_all_the_same(tmp_path: Path) -> None:
@@ -247,6 +268,24 @@ def test_a_layer_that_cannot_be_built_says_what_pip_said(lock: Path, tmp_path: P
     assert not list((tmp_path / "cache" / "sluice").iterdir()), "half a layer must not be found again"
 
 
+@pytest.mark.parametrize(
+    "cache", ["consumer.txt", "consumer.txt/deeper", "x" * 300], ids=["file", "under a file", "long"]
+)
+def test_a_cache_that_cannot_be_written_is_told_in_our_words(
+    cache: str, lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installs: list[Target]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+    with pytest.raises(LayerBuildError) as refused:
+        archives.layer(lock, Target())
+    assert str(lock) in str(refused.value)
+    assert str(tmp_path / cache / "sluice") in str(refused.value)
+    assert not installs
+
+
+def test_what_stops_a_layer_is_told_without_a_traceback() -> None:
+    assert issubclass(LayerBuildError, pulumi.RunError), "Pulumi prints the message of this kind alone"
+
+
 def test_pip_is_told_to_take_nothing_but_the_wheels_of_the_list(
     lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,7 +312,14 @@ def test_a_target_is_named_as_lambda_and_as_wheels_name_it() -> None:
 
 @pytest.mark.parametrize(
     ("machine", "architecture"),
-    [("x86_64", "x86_64"), ("AMD64", "x86_64"), ("arm64", "arm64"), ("aarch64", "arm64")],
+    [
+        ("x86_64", "x86_64"),
+        ("AMD64", "x86_64"),
+        ("arm64", "arm64"),
+        ("aarch64", "arm64"),
+        ("AARCH64", "arm64"),
+        ("riscv64", "x86_64"),
+    ],
 )
 def test_this_machine_is_a_target_too(
     machine: str, architecture: str, monkeypatch: pytest.MonkeyPatch

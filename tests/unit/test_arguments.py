@@ -92,24 +92,88 @@ def test_a_text_that_does_not_match_as_a_whole_is_a_problem(value: object) -> No
     ]
 
 
-@pytest.mark.parametrize(
-    "arn",
-    [
-        "arn:aws:kms:us-east-1:123456789012:key/abc",
-        "arn:aws-cn:sns:cn-north-1:123456789012:topic",
+ARNS = {
+    arguments.FUNCTION_ARN: [
+        "arn:aws:lambda:us-east-1:123456789012:function:guard",
         "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:f",
-        "arn:aws:s3:::bucket",
+        "arn:aws-cn:lambda:cn-north-1:123456789012:function:my_guard-2:live",
+        "arn:aws:lambda:us-east-1:123456789012:function:guard:7",
+        "arn:aws:lambda:us-east-1:123456789012:function:guard:$LATEST",
     ],
-)
-def test_an_arn_of_any_partition_is_one(arn: str) -> None:
-    assert arguments.ARN.fullmatch(arn)
+    arguments.KEY_ARN: [
+        "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "arn:aws-us-gov:kms:us-gov-east-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab",
+    ],
+    arguments.TOPIC_ARN: [
+        "arn:aws:sns:us-east-1:123456789012:topic",
+        "arn:aws-cn:sns:cn-north-1:123456789012:My_topic-2",
+        "arn:aws:sns:us-east-1:123456789012:orders.fifo",
+    ],
+}
+NO_ARNS = {
+    arguments.FUNCTION_ARN: [
+        "arn:aws:lambda:us-east-1:123456789012:guard",
+        "arn:aws:lambda:us-east-1:123456789012:function:",
+        "arn:aws:lambda:us-east-1:123456789012:function:guard:",
+        "arn:aws:lambda:us-east-1:123456789012:function:guard:live:2",
+        "arn:aws:lambda:us-east-1:123456789012:layer:guard:1",
+        "arn:aws:lambda:us-east-1:12345678901:function:guard",
+        "arn:aws:lambda::123456789012:function:guard",
+        "arn:aws:lambda:us-east-1:123456789012:function:gu\u00e4rd",
+        "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/guard/invocations",
+        "guard",
+    ],
+    arguments.KEY_ARN: [
+        "arn:aws:kms:us-east-1:123456789012:alias/mine",
+        "arn:aws:kms:us-east-1:123456789012:key/",
+        "arn:aws:kms:us-east-1:123456789012:key/a/b",
+        "arn:aws:kms:us-east-1:1234567890123:key/abc",
+        "alias/mine",
+        "1234abcd-12ab-34cd-56ef-1234567890ab",
+    ],
+    arguments.TOPIC_ARN: [
+        "arn:aws:sns:us-east-1:123456789012:",
+        "arn:aws:sns:us-east-1:123456789012:topic:0f5e2b0c-subscription",
+        "arn:aws:sns:us-east-1::topic",
+        "arn:aws:sns:us-east-1:123456789012:a topic",
+        "arn:aws:sqs:us-east-1:123456789012:topic",
+        "topic",
+    ],
+}
+
+
+def service(part: re.Pattern[str] | str) -> str:
+    """Return how a test shows an example: its text, or the service that a pattern is for."""
+    return part if isinstance(part, str) else part.pattern.split(":")[2]
+
+
+def each_of(examples: dict[re.Pattern[str], list[str]]) -> list[tuple[re.Pattern[str], str]]:
+    return [(pattern, text) for pattern, texts in examples.items() for text in texts]
+
+
+@pytest.mark.parametrize(("pattern", "arn"), each_of(ARNS), ids=service)
+def test_an_arn_of_any_partition_is_one(pattern: re.Pattern[str], arn: str) -> None:
+    assert pattern.fullmatch(arn)
+    assert not pattern.fullmatch(f"{arn}\n")
+
+
+@pytest.mark.parametrize(("pattern", "arn"), each_of(ARNS), ids=service)
+def test_an_arn_of_another_service_is_not_taken(pattern: re.Pattern[str], arn: str) -> None:
+    assert [each for each in ARNS if each.fullmatch(arn)] == [pattern]
 
 
 @pytest.mark.parametrize(
-    "text", ["", "arn", "arn:aws:kms", "alias/key", "arn:gcp:kms:us-east-1:1:x", "arn:aws:kms:r:1:"]
+    ("pattern", "text"),
+    [
+        *each_of(NO_ARNS),
+        *[(pattern, text) for pattern in ARNS for text in ("", "arn", "arn:aws:kms", "arn:aws:s3:::bucket")],
+        *[(pattern, texts[0].replace("arn:aws:", "arn:gcp:")) for pattern, texts in ARNS.items()],
+        *[(pattern, f" {texts[0]}") for pattern, texts in ARNS.items()],
+    ],
+    ids=service,
 )
-def test_what_is_no_arn_is_not_taken_for_one(text: str) -> None:
-    assert not arguments.ARN.fullmatch(text)
+def test_what_is_no_arn_is_not_taken_for_one(pattern: re.Pattern[str], text: str) -> None:
+    assert not pattern.fullmatch(text)
 
 
 def test_a_choice_is_one_of_those_that_there_are() -> None:
@@ -178,8 +242,16 @@ def test_one_problem_is_told_in_the_singular() -> None:
 
 
 def test_a_required_argument_that_is_none_is_missing() -> None:
-    with pytest.raises(InvalidArgsError):
+    with pytest.raises(InvalidArgsError) as refused:
         admit({"needed": None})
+    assert refused.value.problems == (Problem("needed", None, "a value: it is required"),)
+
+
+@pytest.mark.parametrize("args", [None, [], ["needed"], "needed", 5])
+def test_arguments_that_are_no_dict_are_refused(args: object) -> None:
+    with pytest.raises(InvalidArgsError, match=r"^Thing 'x': 1 argument is wrong") as refused:
+        admit(args)
+    assert refused.value.problems == (Problem("args", args, "a dict, as Shape describes it"),)
 
 
 def test_a_problem_says_what_is_there_what_may_be_and_what_to_do() -> None:

@@ -4,7 +4,19 @@ from typing import Any
 import pytest
 
 from components.api_definition import GATEWAY_ANSWERS
-from local.edge import ABSENT, FAULTS, OURS, StageSettings, fault, flat, log_line, passes, route
+from local.edge import (
+    ABSENT,
+    FAULTS,
+    NOTHING_DEPLOYED,
+    OURS,
+    StageSettings,
+    climbs,
+    fault,
+    flat,
+    log_line,
+    passes,
+    route,
+)
 
 ROUTES = ("/", "/messages", "/orders/{id}", "/orders/{id}/lines")
 CONTEXT: dict[str, Any] = {"requestId": "r-1"}
@@ -54,6 +66,51 @@ def test_a_path_belongs_to_a_route_or_to_none(path: str, found: str) -> None:
     assert route(ROUTES, path) == found
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/..",
+        "/.",
+        "..",
+        "/abc/v1/../../_other",
+        "/abc/v1/messages/.",
+        "/abc/v1/./messages",
+        "/abc/v1/%2e%2e/messages",
+        "/abc/v1/%2E%2E/messages",
+        "/abc/v1/%2e%2E",
+        "/abc/v1/.%2e/messages",
+        "/abc/v1/%2E./messages",
+        "/abc/v1/%2e/messages",
+        "/abc/v1/..?x=1",
+    ],
+)
+def test_a_path_that_leads_upwards_is_seen_in_whatever_encoding(path: str) -> None:
+    assert climbs(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "/abc/v1/messages",
+        "/abc/v1/messages/",
+        "/abc//v1",
+        "/abc/v1/...",
+        "/abc/v1/..a",
+        "/abc/v1/a..",
+        "/abc/v1/.hidden",
+        "/abc/v1/a.b",
+        "/abc/v1/%252e%252e",
+        "/abc/v1/messages?next=/../..",
+        "/abc/v1/messages?..",
+        "/abc/v1/messages?a=b/../c?/../d",
+    ],
+)
+def test_any_other_path_goes_through_and_a_query_is_not_looked_at(path: str) -> None:
+    assert not climbs(path)
+
+
 def test_a_context_is_flattened_to_dotted_names() -> None:
     assert flat({"a": 1, "b": {"c": {"d": "e"}, "f": None}, "g": {}}) == {"a": "1", "b.c.d": "e"}
 
@@ -89,8 +146,8 @@ def test_a_fault_is_answered_by_its_own_response_or_by_that_of_its_family(kind: 
 def test_a_fault_that_nothing_is_deployed_for_is_answered_as_api_gateway_does(kind: str) -> None:
     status, message = FAULTS[kind]
     generated = response("DEFAULT_4XX", defaultResponse=True), response("DEFAULT_5XX", defaultResponse=True)
-    for deployed in ((), generated):
-        answer = fault(settings(*deployed), kind, CONTEXT)
+    for deployed in (NOTHING_DEPLOYED, settings(), settings(*generated)):
+        answer = fault(deployed, kind, CONTEXT)
         assert answer.status == status
         assert json.loads(answer.body) == {"message": message}
         assert answer.headers == {"Content-Type": "application/json"}
@@ -109,6 +166,26 @@ def test_a_deployed_response_decides_status_and_headers() -> None:
     )
     answer = fault(settings(deployed), "REQUEST_TOO_LARGE", CONTEXT)
     assert (answer.status, answer.headers["Retry-After"]) == (418, "1")
+
+
+def test_the_edge_has_to_give_what_the_emulator_does_not() -> None:
+    assert {kind: status for kind, (status, _) in FAULTS.items()} == {
+        "BAD_REQUEST_BODY": 400,
+        "MISSING_AUTHENTICATION_TOKEN": 403,
+        "REQUEST_TOO_LARGE": 413,
+        "API_CONFIGURATION_ERROR": 500,
+        "INTEGRATION_FAILURE": 504,
+    }
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_every_fault_keeps_its_status_where_our_answers_have_none_of_their_own(kind: str) -> None:
+    ours = [response(each.response_type, statusCode=each.status) for each in GATEWAY_ANSWERS]
+    answer = fault(settings(*ours), kind, CONTEXT)
+    known = {each.response_type for each in GATEWAY_ANSWERS}
+    family = "DEFAULT_4XX" if FAULTS[kind][0] < 500 else "DEFAULT_5XX"
+    assert answer.status == FAULTS[kind][0]
+    assert json.loads(answer.body) == {"of": kind if kind in known else family}
 
 
 @pytest.mark.parametrize("kind", FAULTS)

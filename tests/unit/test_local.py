@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import shlex
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from local import watch
-from local.program import Deployment, UnknownStackError, stack_config
+from local import demo, watch
+from local.client import Sent
+from local.program import Deployment, StackFileError, stack_config
 from local.say import Say
 from local.stack import AUTHORIZER_KEY, LocalStack, with_token
 from sluice import tokens
@@ -50,10 +52,60 @@ def test_a_stack_wins_over_the_projects_defaults(project: Path) -> None:
     assert (config["sluice:log_retention_days"], config["sluice:front_door"]) == ("7", "{}")
 
 
-@pytest.mark.parametrize("name", ["three", "", "../Pulumi"])
+@pytest.mark.parametrize("name", ["three", "", "../Pulumi", "a\0b", "x" * 5000], ids=range(5))
 def test_an_unknown_stack_tells_which_there_are(name: str, project: Path) -> None:
-    with pytest.raises(UnknownStackError, match=r"there are: one, two\.$"):
+    with pytest.raises(StackFileError, match=r"there are: one, two\.$"):
         stack_config(name, project)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "config:", "config: {}", "encryptionsalt: v1:abc"])
+def test_a_stack_without_settings_has_the_projects_defaults(content: str, project: Path) -> None:
+    (project / "Pulumi.two.yaml").write_text(content)
+    assert stack_config("two", project) == {
+        "sluice:front_door": "{}",
+        "sluice:log_retention_days": "30",
+        "sluice:kms_key_arn": "",
+    }
+
+
+HELD = "it must hold `config:` and under it keys with values"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"config: [a, b]", HELD),
+        (b"config: text", HELD),
+        (b"config: 5", HELD),
+        (b"- config", HELD),
+        (b"text", HELD),
+        (b"config:\n  5: x\n", HELD),
+        (b"config:\n  true: x\n", HELD),
+        (b"config:\n  sluice:front_door: {}\n  5: x\n", HELD),
+        (b"config: [a", "Pulumi.two.yaml"),
+        (b"config:\n\ta: b", "Pulumi.two.yaml"),
+        (b"config: {a: !unknown b}", "Pulumi.two.yaml"),
+        (b"config: {a: '\xff'}", "utf-8"),
+        (b"config: {a: 2024-01-01}", "Pulumi.two.yaml"),
+        (b"config: {a: 2024-13-01}", "month"),
+        (b"config: {a: &a [*a]}", "Pulumi.two.yaml"),
+        (b"config:\n  a: {secure: AAAB}\n", "only Pulumi can read what is encrypted: a"),
+        (b"config:\n  a: {b: [{secure: x}]}\n  c: {secure: y}\n  d: e\n", "what is encrypted: a, c"),
+    ],
+)
+def test_a_stack_that_cannot_be_read_says_why(content: bytes, said: str, project: Path) -> None:
+    file = project / "Pulumi.two.yaml"
+    file.write_bytes(content)
+    with pytest.raises(StackFileError) as refused:
+        stack_config("two", project)
+    assert str(refused.value).startswith(f"{file} cannot be read: ")
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["secure", "{secure: no}", '{"insecure": "x"}'])
+def test_what_only_resembles_something_encrypted_is_read(value: str, project: Path) -> None:
+    (project / "Pulumi.two.yaml").write_text(yaml.safe_dump({"config": {"sluice:a": value}}))
+    assert stack_config("two", project)["sluice:a"] == value
 
 
 def test_a_stack_that_wants_a_token_gets_one_of_its_own() -> None:
@@ -116,6 +168,21 @@ def test_a_failed_message_is_told_with_what_comes_next() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ModuleNotFoundError: No module named 'thing'",
+        "KeyError: 'SLUICE_ENTRY'",
+        "botocore.exceptions.ClientError: An error occurred",
+        "recorder.PoisonError",
+        "SomeException: x",
+        "Task timed out after 30.00 seconds",
+    ],
+)
+def test_a_failure_of_the_function_as_a_whole_is_told(text: str) -> None:
+    assert without_clock(watch.message_line(text)) == f"consumer  {text}"
+
+
 def test_a_message_that_came_another_way_is_told_too() -> None:
     # The log leaves out what is not there.
     line = watch.message_line(json.dumps({"message": "handled", "message_id": "m-1"}))
@@ -134,6 +201,15 @@ def test_a_message_that_came_another_way_is_told_too() -> None:
         '{"message": "postponing failed"}',
         '{"message": {}}',
         '{"message": "handled"}',
+        # What the user's own code logs may look like ours.
+        '{"message": "failed", "message_id": "m-1"}',
+        '{"message": "ValueError: x", "message_id": "m-1"}',
+        "Traceback (most recent call last):",
+        '  File "/var/task/consumer.py", line 1, in <module>',
+        "    raise ValueError",
+        "Errors: none",
+        "no ValueError here",
+        "REPORT RequestId: 1 Task timed out",
     ],
 )
 def test_any_other_line_tells_nothing(text: str) -> None:
@@ -163,3 +239,36 @@ def test_progress_can_be_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     say.line("Deploying")
     say.step("Queue q", 1.0)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_finding_that_can_be_had_is_what_it_is(ok: bool) -> None:
+    check = demo.Check("a", ok, {"sent": 1})
+    assert demo.outcome(lambda: check) is check
+
+
+def test_a_finding_that_cannot_be_had_does_not_hold() -> None:
+    found = demo.outcome(lambda: demo.Check("a", ok=bool(1 / 0)))
+    assert not found.ok
+    assert found.detail == {"error": "ZeroDivisionError: division by zero"}
+
+
+def test_ctrl_c_ends_the_demo_all_the_same() -> None:
+    def finding() -> demo.Check:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo.outcome(finding)
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 401, 413, 500, 502, 503])
+def test_only_a_202_says_that_the_message_is_in_the_queue(status: int) -> None:
+    assert Sent(b"x", 202, {}).accepted
+    assert not Sent(b"x", status, {"messageId": "m-1"}).accepted
+
+
+def test_a_message_is_known_by_its_id_and_the_hash_of_its_bytes() -> None:
+    body = "\u00e9\r\n".encode()
+    digest = hashlib.sha256(body).hexdigest()
+    assert Sent(body, 202, {"messageId": "m-1", "requestId": "r-1"}).message == ("m-1", digest)
+    assert Sent(body, 503, {"code": "QUEUE_UNAVAILABLE"}).message == ("", digest)

@@ -10,12 +10,15 @@ from components import authorizer, consumer, dashboard, front_door
 from components.arguments import Problem
 from sluice import cli, tokens
 
+ROOT = Path(__file__).parents[2]
 OUTPUT = pulumi.Output.from_input("known later")
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:guard"
 KEY = "arn:aws:kms:us-east-1:123456789012:key/abc"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
 DIGEST = tokens.digest("any")
+OTHER_DIGEST = tokens.digest("other")
 TOKEN = f"{tokens.PREFIX}{'Zk3-_x9Q' * 5}abc"
+GUARDED: dict[str, Any] = {"authorizer_function_arn": FUNCTION}
 TOKENS: dict[str, Any] = {"kind": "token", "tokens": {"ann": DIGEST}}
 
 Problems = Callable[[Any], list[Problem]]
@@ -33,14 +36,18 @@ SHARED_GOOD: list[dict[str, Any]] = [
 ]
 SHARED_BAD: list[tuple[str, dict[str, Any]]] = [
     ("kms_key_arn", {"kms_key_arn": "alias/key"}),
+    ("kms_key_arn", {"kms_key_arn": TOPIC}),
     ("log_retention_days", {"log_retention_days": 2}),
     ("alarm_topic_arn", {"alarm_topic_arn": "topic"}),
+    ("alarm_topic_arn", {"alarm_topic_arn": KEY}),
 ]
 
 FRONT_DOOR_GOOD: list[dict[str, Any]] = [
     {},
     {"path": "messages"},
-    {"path": "a/b-c/d.e~f:g_h"},
+    {"path": "a/b-c/d.e:g_h"},
+    {"path": "a/.b/c./..d/e../..."},
+    {"path": "x" * 53},
     {"stage_name": "v1"},
     {"stage_name": "x" * 128},
     {"content_types": ["application/json", "text/plain", "application/vnd.api+json"]},
@@ -58,12 +65,15 @@ FRONT_DOOR_GOOD: list[dict[str, Any]] = [
     {"manage_account_logging": True},
     {"authorizer_function_arn": FUNCTION, "authorizer_cache_ttl_seconds": 0},
     {"authorizer_function_arn": OUTPUT, "authorizer_cache_ttl_seconds": 3600},
-    {"authorizer_token_pattern": tokens.BEARER},
+    {"authorizer_function_arn": f"{FUNCTION}:live", "authorizer_token_pattern": tokens.BEARER},
+    {"authorizer_function_arn": OUTPUT, "log_principal": True},
     {"log_principal": False},
     *SHARED_GOOD,
 ]
 FRONT_DOOR_BAD: list[tuple[str, dict[str, Any]]] = [
     *[("path", {"path": path}) for path in ("", "/", "/a", "a/", "a//b", "a b", "{proxy+}", "a?b", "é", 5)],
+    *[("path", {"path": path}) for path in (".", "..", "a/..", "../a", "a/./b", "a/../b", "a~b", "a\n")],
+    *[("path", {"path": path}) for path in ("x" * 54, "a/" * 26 + "ab", "x" * 53 + "\n")],
     *[("stage_name", {"stage_name": name}) for name in ("", "a-b", "a/b", "x" * 129, "$default")],
     ("content_types", {"content_types": []}),
     ("content_types", {"content_types": "application/json"}),
@@ -83,8 +93,23 @@ FRONT_DOOR_BAD: list[tuple[str, dict[str, Any]]] = [
     ("throttle_burst", {"throttle_burst": 100_001}),
     ("manage_account_logging", {"manage_account_logging": "yes"}),
     ("authorizer_function_arn", {"authorizer_function_arn": "guard"}),
-    ("authorizer_cache_ttl_seconds", {"authorizer_cache_ttl_seconds": 3601}),
-    ("log_principal", {"log_principal": 1}),
+    ("authorizer_function_arn", {"authorizer_function_arn": TOPIC}),
+    ("authorizer_cache_ttl_seconds", {**GUARDED, "authorizer_cache_ttl_seconds": 3601}),
+    *[
+        ("authorizer_token_pattern", {**GUARDED, "authorizer_token_pattern": pattern})
+        for pattern in ("(", "a**", "[z-a]", "(?P<a>x)(?P<a>y)", "a{99999999999}", 5, True, ["a"])
+    ],
+    ("log_principal", {**GUARDED, "log_principal": 1}),
+    *[
+        (key, {key: value})
+        for key, value in (
+            ("authorizer_cache_ttl_seconds", 60),
+            ("authorizer_cache_ttl_seconds", 0),
+            ("authorizer_token_pattern", tokens.BEARER),
+            ("authorizer_token_pattern", ""),
+            ("log_principal", True),
+        )
+    ],
     *SHARED_BAD,
 ]
 
@@ -92,17 +117,21 @@ AUTHORIZER_GOOD: list[dict[str, Any]] = [
     {"kind": "none"},
     {"kind": "none", "tokens": {}},
     {"kind": "function", "function_arn": FUNCTION},
+    {"kind": "function", "function_arn": f"{FUNCTION}:live"},
     {"kind": "function", "function_arn": OUTPUT, "cache_ttl_seconds": 0},
     TOKENS,
-    {"kind": "token", "tokens": {"a": DIGEST, "b-2_c": DIGEST}, "cache_ttl_seconds": 3600},
+    {"kind": "token", "tokens": {"a": DIGEST, "b-2_c": OTHER_DIGEST}, "cache_ttl_seconds": 3600},
     *[{**TOKENS, **each} for each in SHARED_GOOD],
 ]
 AUTHORIZER_BAD: list[tuple[str, dict[str, Any]]] = [
     ("kind", {"kind": "jwt"}),
+    ("kind", {"kind": ["token"]}),
+    ("kind", {"kind": {}}),
     ("cache_ttl_seconds", {"kind": "none", "cache_ttl_seconds": 3601}),
     ("cache_ttl_seconds", {"kind": "none", "cache_ttl_seconds": -1}),
     ("function_arn", {"kind": "function"}),
     ("function_arn", {"kind": "function", "function_arn": "guard"}),
+    ("function_arn", {"kind": "function", "function_arn": KEY}),
     ("function_arn", {"kind": "none", "function_arn": FUNCTION}),
     ("function_arn", {**TOKENS, "function_arn": OUTPUT}),
     ("tokens", {"kind": "token"}),
@@ -110,12 +139,16 @@ AUTHORIZER_BAD: list[tuple[str, dict[str, Any]]] = [
     ("tokens", {"kind": "token", "tokens": [DIGEST]}),
     ("tokens", {"kind": "none", "tokens": {"ann": DIGEST}}),
     ("tokens", {"kind": "function", "function_arn": FUNCTION, "tokens": {"ann": DIGEST}}),
-    ("tokens.Ann", {"kind": "token", "tokens": {"Ann": DIGEST}}),
+    ("tokens", {"kind": "token", "tokens": {"Ann": DIGEST}}),
+    ("tokens", {"kind": "token", "tokens": {"": DIGEST}}),
+    ("tokens", {"kind": "token", "tokens": {"ann": DIGEST, "bob-": OTHER_DIGEST}}),
+    ("tokens", {"kind": "token", "tokens": {None: 5}}),
     ("tokens.5", {"kind": "token", "tokens": {5: 6}}),
     ("tokens.ann", {"kind": "token", "tokens": {"ann": "a" * 63}}),
     ("tokens.ann", {"kind": "token", "tokens": {"ann": DIGEST.upper()}}),
     ("tokens.ann", {"kind": "token", "tokens": {"ann": None}}),
     ("tokens.ann", {"kind": "token", "tokens": {"ann": TOKEN}}),
+    ("tokens.ann", {"kind": "token", "tokens": {"ann": [DIGEST], "bob": DIGEST}}),
     *[(path, {**TOKENS, **each}) for path, each in SHARED_BAD],
 ]
 
@@ -123,7 +156,11 @@ CONSUMER_GOOD: list[dict[str, Any]] = [
     {},
     {"entry": "consumer:record_handler"},
     {"entry": "a.b_c.d:_e"},
-    {"environment": {"A": "x", "B": OUTPUT}},
+    {"code": str(ROOT / "examples" / "recorder"), "entry": "recorder:record_handler"},
+    {"environment": {}},
+    {"environment": {"AB": "x", "a_1": OUTPUT, "b__": ""}},
+    {"environment": {"AB": "x" * (3 * 1024 - 2), "CDE": OUTPUT}},
+    {"queue_visibility_timeout_seconds": 43_200},
     {"table": "id"},
     {"timeout_seconds": 1},
     {"timeout_seconds": 900, "queue_visibility_timeout_seconds": 5400},
@@ -140,6 +177,8 @@ CONSUMER_GOOD: list[dict[str, Any]] = [
     {"maximum_concurrency": 1000},
     {"retry_base_seconds": 0, "retry_cap_seconds": 0},
     {"retry_base_seconds": 43_200, "retry_cap_seconds": 43_200},
+    {"retry_base_seconds": 300},
+    {"retry_cap_seconds": 2},
     *SHARED_GOOD,
 ]
 CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
@@ -152,7 +191,18 @@ CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
     ],
     ("environment", {"environment": ["A=x"]}),
     ("environment", {"environment": 5}),
-    ("environment.A", {"environment": {"A": 1}}),
+    ("environment.AB", {"environment": {"AB": 1}}),
+    *[
+        ("environment", {"environment": {name: "x"}})
+        for name in ("", "A", "_", "1A", "A-B", "A B", "A.B", "\u00e9t\u00e9", "AB\n", 5)
+    ],
+    ("environment", {"environment": {"AB": "x" * (3 * 1024 - 1)}}),
+    ("environment", {"environment": {"AB": "\u00e9" * (3 * 512)}}),
+    ("environment", {"environment": {f"NAME_{index}": "x" * 300 for index in range(11)}}),
+    *[
+        ("queue_visibility_timeout_seconds", {"queue_visibility_timeout_seconds": value})
+        for value in (43_201, "180", 180.5, [180])
+    ],
     *[
         (f"environment.{name}", {"environment": {name: "x"}})
         for name in ("AWS_REGION", "LAMBDA_X", "SLUICE_TABLE", "POWERTOOLS_LOG_LEVEL", "_HANDLER")
@@ -174,9 +224,13 @@ CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
     ("batching_window_seconds", {"batch_size": 11, "batching_window_seconds": 0}),
     ("maximum_concurrency", {"maximum_concurrency": 1}),
     ("maximum_concurrency", {"maximum_concurrency": 1001}),
-    ("retry_base_seconds", {"retry_base_seconds": 43_201}),
     ("retry_base_seconds", {"retry_base_seconds": -1}),
+    ("retry_base_seconds", {"retry_base_seconds": "5"}),
     ("retry_cap_seconds", {"retry_cap_seconds": 43_201}),
+    ("retry_cap_seconds", {"retry_cap_seconds": "5"}),
+    ("retry_cap_seconds", {"retry_base_seconds": 301}),
+    ("retry_cap_seconds", {"retry_cap_seconds": 1}),
+    ("retry_cap_seconds", {"retry_base_seconds": 10, "retry_cap_seconds": 9}),
     *SHARED_BAD,
 ]
 
@@ -237,16 +291,95 @@ def test_every_problem_is_found_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("code", ["examples/recorder", "tests"])
-def test_a_folder_with_code_is_taken(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parents[2])
-    assert paths(consumer.problems, {"code": code}) == []
+def test_a_wait_out_of_range_is_told() -> None:
+    # A base over the range is over every cap as well.
+    assert "retry_base_seconds" in paths(consumer.problems, {"retry_base_seconds": 43_201})
+    both = {"retry_base_seconds": 43_201, "retry_cap_seconds": 43_201}
+    assert paths(consumer.problems, both) == ["retry_base_seconds", "retry_cap_seconds"]
+
+
+def test_a_cap_below_the_base_tells_the_base() -> None:
+    (found,) = consumer.problems({"retry_base_seconds": 301})  # type: ignore[typeddict-item]
+    assert (found.value, found.allowed) == (300, "at least retry_base_seconds, which is 301")
+
+
+def test_a_bad_name_is_told_beside_its_map_and_the_rest_is_checked_too() -> None:
+    names = {"Ann": "not looked at", TOKEN: DIGEST, "bob": "short"}
+    found = authorizer.problems({"kind": authorizer.AuthorizerKind.TOKEN, "tokens": names})
+    assert [(each.path, each.value) for each in found] == [
+        ("tokens", "Ann"),
+        ("tokens", TOKEN),
+        ("tokens.bob", "short"),
+    ]
+
+
+def test_two_names_for_one_token_are_refused() -> None:
+    known = {"ann": DIGEST, "bob": OTHER_DIGEST, "eve": DIGEST}
+    found = authorizer.problems({"kind": authorizer.AuthorizerKind.TOKEN, "tokens": known})
+    assert [each.path for each in found] == ["tokens.ann", "tokens.eve"]
+    assert {each.allowed for each in found} == {"a digest that no other name has"}
+
+
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        (FUNCTION, "guard"),
+        (f"{FUNCTION}:live", "guard"),
+        (f"{FUNCTION}:$LATEST", "guard"),
+        ("", ""),
+        ("x:y", ""),
+    ],
+)
+def test_a_function_is_named_by_any_arn_of_it(arn: str, name: str) -> None:
+    assert authorizer._function_name(arn) == name
+
+
+def test_without_an_authorizer_nothing_can_be_said_of_one() -> None:
+    given: Any = {
+        "authorizer_cache_ttl_seconds": 60,
+        "authorizer_token_pattern": tokens.BEARER,
+        "log_principal": True,
+    }
+    found = front_door.problems(given)
+    assert [each.path for each in found] == list(given)
+    assert {each.allowed for each in found} == {"nothing, unless authorizer_function_arn is given"}
+    assert paths(front_door.problems, {**given, "authorizer_function_arn": OUTPUT}) == []
+
+
+def test_every_variable_that_is_no_good_is_named() -> None:
+    given = {"A": "x", "AB": 5, "AWS_REGION": "x", "CD": "x" * 4096}
+    found = paths(consumer.problems, {"environment": given})
+    assert found == ["environment.AB", "environment", "environment.AWS_REGION", "environment"]
+
+
+def test_no_problem_of_a_variable_shows_what_is_in_it_where_its_name_is_wrong() -> None:
+    given: Any = {"environment": {"A": "hush", "_X": "hush", "BIG": "hush" * 1000}}
+    assert "hush" not in "\n".join(map(str, consumer.problems(given)))
+
+
+def test_the_default_entry_is_looked_for_in_the_code(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("def record_handler(record): ...\n")
+    args: Any = {"code": str(tmp_path)}
+    (found,) = consumer.problems(args)
+    assert (found.path, found.value) == ("entry", consumer.ENTRY)
+    (tmp_path / "other.py").rename(tmp_path / "consumer.py")
+    assert consumer.problems(args) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "entry"), [("examples/recorder", "recorder:record_handler"), ("tests", "unit.conftest:output")]
+)
+def test_a_folder_with_code_is_taken(code: str, entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert paths(consumer.problems, {"code": code, "entry": entry}) == []
 
 
 def test_a_folder_with_nothing_to_ship_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".hidden").write_text("x")
     found = consumer.problems({"code": str(tmp_path)})  # type: ignore[typeddict-item]
-    assert [(each.path, each.remedy) for each in found] == [("code", "the folder is empty")]
+    assert [(each.path, each.allowed) for each in found] == [
+        ("code", "a folder that holds your code; it is empty")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
 GOOD: dict[str, dict[str, Any]] = {
     "front_door": {},
     "authorizer": {"kind": "none"},
-    "consumer": {"code": "examples/recorder"},
+    "consumer": {"code": "examples/recorder", "entry": "recorder:record_handler"},
 }
 
 
@@ -51,7 +52,7 @@ def test_good_settings_are_the_components_arguments() -> None:
         raw(
             front_door={"path": "a/b", "answer": "sqs", "content_types": ["text/plain"]},
             authorizer={"kind": "token", "tokens": {"ann": DIGEST}},
-            consumer={"environment": {"A": "x"}, "entry": "recorder:record_handler"},
+            consumer={"environment": {"AB": "x"}},
         )
     )
     assert loaded == Settings(
@@ -59,7 +60,7 @@ def test_good_settings_are_the_components_arguments() -> None:
         authorizer={"kind": authorizer.AuthorizerKind.TOKEN, "tokens": {"ann": DIGEST}},
         consumer={  # type: ignore[typeddict-item]
             "code": str(ROOT / "examples/recorder"),
-            "environment": {"A": "x"},
+            "environment": {"AB": "x"},
             "entry": "recorder:record_handler",
             "queue_visibility_timeout_seconds": 180,
         },
@@ -196,7 +197,10 @@ def test_what_comes_from_another_component_cannot_be_set(section: str, key: str)
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.key)
 @pytest.mark.parametrize("key", SHARED)
 def test_what_is_shared_is_set_beside_the_sections(section: Section, key: str) -> None:
-    assert f"sluice:{section.key}.{key}" in refused_keys(raw(**{section.key: {key: "x"}}))
+    (problem,) = refusal(raw(**{section.key: {key: "x"}})).problems
+    assert problem.path == f"sluice:{section.key}.{key}"
+    assert problem.allowed == f"nothing here: sluice:{key} holds for all"
+    assert problem.remedy == "move it"
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.key)
@@ -221,6 +225,15 @@ def test_a_section_that_is_no_json_is_a_problem() -> None:
     assert (problem.path, problem.value) == ("sluice:front_door", "{not json")
 
 
+@pytest.mark.parametrize("shape", ["%s", '{"path": %s}', '{"colour": %s}'])
+@pytest.mark.parametrize("depth", [10, 500, 100_000])
+def test_however_deep_a_section_is_it_is_a_problem_and_no_crash(shape: str, depth: int) -> None:
+    deep = shape % ("[" * depth + "]" * depth)
+    (problem,) = refusal({**raw(), "sluice:front_door": deep}).problems
+    assert problem.path.startswith("sluice:front_door")
+    assert len(str(problem)) < 1000, "what is there is cut"
+
+
 @pytest.mark.parametrize(
     ("section", "given", "path"),
     [
@@ -228,11 +241,12 @@ def test_a_section_that_is_no_json_is_a_problem() -> None:
         ("front_door", {"throttle_rate": 1.5}, "throttle_rate"),
         ("front_door", {"throttle_rate": None}, "throttle_rate"),
         ("front_door", {"content_types": "text/plain"}, "content_types"),
-        ("front_door", {"content_types": ["text/plain", 5]}, "content_types.1"),
+        ("front_door", {"content_types": ["text/plain", 5]}, "content_types[1]"),
         ("front_door", {"manage_account_logging": "perhaps"}, "manage_account_logging"),
         ("authorizer", {"kind": "jwt"}, "kind"),
         ("authorizer", {"kind": None}, "kind"),
-        ("consumer", {"environment": {"A": 1}}, "environment.A"),
+        ("consumer", {"environment": {"AB": 1}}, "environment.AB"),
+        ("consumer", {"environment": {"AB": {"CD": ["x"]}}}, "environment.AB"),
         ("consumer", {"code": 5}, "code"),
         # Without the value that was no good, the component would miss it as well.
         ("authorizer", {"kind": "token", "tokens": 5}, "tokens"),
@@ -247,7 +261,21 @@ def test_a_value_of_another_type_is_one_problem(section: str, given: dict[str, A
 
 @pytest.mark.parametrize(("section", "key"), [("authorizer", "kind"), ("consumer", "code")])
 def test_a_required_setting_is_missed_once(section: str, key: str) -> None:
-    assert refused_keys({**raw(), f"sluice:{section}": "{}"}) == [f"sluice:{section}.{key}"]
+    (problem,) = refusal({**raw(), f"sluice:{section}": "{}"}).problems
+    assert (problem.path, problem.value) == (f"sluice:{section}.{key}", None)
+    assert (
+        problem.allowed
+        == {"kind": "one of none, function, token", "code": "a folder that holds your code"}[key]
+    )
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.key)
+def test_whatever_is_required_has_words_for_what_is_allowed(section: Section) -> None:
+    assert section.required <= settings.REQUIRED.keys()
+
+
+def test_the_words_for_the_kinds_are_the_kinds() -> None:
+    assert settings.REQUIRED["kind"] == f"one of {', '.join(authorizer.AuthorizerKind)}"
 
 
 def test_an_empty_config_misses_what_is_required_and_nothing_else() -> None:
@@ -267,6 +295,99 @@ def test_the_settings_of_a_stack_come_from_pulumis_own_map(monkeypatch: pytest.M
         assert settings.stack_settings().front_door == {"path": "set"}
     finally:
         config.CONFIG.reset(token)
+
+
+def test_what_pulumi_knows_as_secret_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = raw(front_door={"path": "hush hush"}, consumer={"table": "not hidden"})
+    monkeypatch.setattr(config, "get_config_env", lambda: given)
+    monkeypatch.setattr(config, "is_config_secret", {"sluice:front_door"}.__contains__)
+    with pytest.raises(SettingsError) as refused:
+        settings.stack_settings()
+    assert {each.path: each.value for each in refused.value.problems} == {
+        "sluice:front_door.path": settings.HIDDEN,
+        "sluice:consumer.table": "not hidden",
+    }
+
+
+def test_what_the_engine_names_as_secret_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(raw(authorizer={"kind": "hush"})))
+    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps(["sluice:authorizer"]))
+    with pytest.raises(SettingsError) as refused:
+        settings.stack_settings()
+    assert [each.path for each in refused.value.problems] == ["sluice:authorizer.kind"]
+    assert "hush" not in str(refused.value)
+
+
+SECRETS: list[tuple[str, dict[str, Any]]] = [
+    ("sluice:front_door", raw(front_door={"path": "hush hush"})),
+    ("sluice:front_door", raw(front_door={"throttle_rate": "hush"})),
+    ("sluice:front_door", raw(front_door={"content_types": ["text/plain", "hush"]})),
+    ("sluice:front_door", raw(front_door={"colour": "hush"})),
+    ("sluice:front_door", {**raw(), "sluice:front_door": "hush"}),
+    ("sluice:front_door", {**raw(), "sluice:front_door": '["hush"]'}),
+    ("sluice:authorizer", raw(authorizer={"kind": "hush"})),
+    ("sluice:authorizer", raw(authorizer={"kind": "token", "tokens": {"ann": "hush"}})),
+    ("sluice:consumer", raw(consumer={"table": "hush hush"})),
+    ("sluice:kms_key_arn", raw(beside={"kms_key_arn": "hush"})),
+    ("sluice:colour", raw(beside={"colour": "hush"})),
+    # Set with --secret and without --path, its key is taken as it stands.
+    ("sluice:front_door.path", raw(beside={"front_door.path": "hush"})),
+]
+
+
+@pytest.mark.parametrize(("key", "given"), SECRETS)
+def test_what_a_secret_holds_is_in_no_problem(key: str, given: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings.load(given, secret={key})
+    assert "hush" in str(refusal(given)), "it is told where it is no secret"
+    assert "hush" not in str(refused.value)
+    assert {each.path for each in refused.value.problems} == {each.path for each in refusal(given).problems}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"AB": 5005},
+        {"AB": ["5005"]},
+        {"AB": {"CD": "5005"}},
+        {"A": "5005"},
+        {"AWS_X": "5005"},
+        "5005",
+        ["5005"],
+    ],
+    ids=repr,
+)
+def test_what_a_variable_holds_is_in_no_problem(environment: Any) -> None:
+    refused = refusal(raw(consumer={"environment": environment}))
+    assert all(each.path.startswith("sluice:consumer.environment") for each in refused.problems)
+    assert "5005" not in str(refused)
+
+
+def test_the_variables_of_a_secret_section_become_secrets() -> None:
+    async def load() -> dict[str, tuple[bool, str | None]]:
+        given = raw(consumer={"environment": {"AB": "hush", "CD": ""}})
+        variables: Any = settings.load(given, secret={"sluice:consumer"}).consumer["environment"]
+        return {name: (await each.is_secret(), await each.future()) for name, each in variables.items()}
+
+    assert asyncio.run(load()) == {"AB": (True, "hush"), "CD": (True, "")}
+
+
+def test_what_is_made_of_a_secret_section_has_no_problem() -> None:
+    async def problems() -> list[Any]:
+        given = raw(consumer={"environment": {"AB": "hush"}})
+        return consumer.problems(settings.load(given, secret={"sluice:consumer"}).consumer)
+
+    assert asyncio.run(problems()) == []
+
+
+def test_the_variables_of_any_other_section_stay_as_they_are() -> None:
+    given = raw(consumer={"environment": {"AB": "x"}})
+    others = {"sluice:front_door", "sluice:authorizer", "other:consumer", "aws:region"}
+    assert settings.load(given, secret=others) == settings.load(given)
+
+
+def test_a_secret_section_may_have_no_variables() -> None:
+    assert not settings.load(raw(), secret={"sluice:consumer"}).consumer.get("environment")
 
 
 def test_the_projects_defaults_are_settings_that_load() -> None:

@@ -24,7 +24,7 @@ def text(template: str, body: str | None = None, **context: Any) -> str:
     return render(template, REQUEST if body is None else Request(body), context).text
 
 
-@given(st.text())
+@given(st.text(min_size=1))
 def test_url_encoding_is_that_of_a_form(value: str) -> None:
     encoded = text("$util.urlEncode($input.body)", value)
     assert urllib.parse.unquote_plus(encoded) == value
@@ -39,7 +39,7 @@ def test_url_encoding_is_javas(value: str, encoded: str) -> None:
     assert text("$util.urlEncode($input.body)", value) == encoded
 
 
-@given(st.text())
+@given(st.text(min_size=1))
 def test_decoding_undoes_encoding(value: str) -> None:
     assert text("$util.urlDecode($util.urlEncode($input.body))", value) == value
     assert text("$util.base64Decode($util.base64Encode($input.body))", value) == value
@@ -49,7 +49,7 @@ def test_base_64_is_the_plain_alphabet() -> None:
     assert text("$util.base64Encode($input.body)", "a?>é") == "YT8+w6k="
 
 
-@given(st.text())
+@given(st.text(min_size=1))
 def test_text_escaped_for_javascript_is_json_after_one_replacement(value: str) -> None:
     escaped = text("$util.escapeJavaScript($input.body)", value)
     # The guide's own advice: JSON knows no escaped single quote.
@@ -58,6 +58,24 @@ def test_text_escaped_for_javascript_is_json_after_one_replacement(value: str) -
 
 def test_text_is_escaped_for_javascript_as_api_gateway_does() -> None:
     assert text("$util.escapeJavaScript($input.body)", "a'b\"c/d\n") == "a\\'b\\\"c\\/d\\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "made"),
+    [
+        ("$input.body", "{}"),
+        ("$util.urlEncode($input.body)", "%7B%7D"),
+        ("$input.json('$')", "{}"),
+        ("#set($it = $input.path('$'))$it", "{}"),
+    ],
+)
+def test_an_empty_body_is_an_empty_object_as_in_api_gateway(template: str, made: str) -> None:
+    assert text(template, "") == made
+
+
+@pytest.mark.parametrize("body", [" ", "\n", "null", '""'])
+def test_only_an_empty_body_is_taken_for_an_object(body: str) -> None:
+    assert text("$input.body", body) == body
 
 
 def test_json_is_parsed_into_an_object() -> None:
