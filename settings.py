@@ -224,9 +224,10 @@ def _allowed(message: str) -> str:
 def _unknown(key: str, value: object, known: list[str]) -> Problem:
     if key in SHARED:
         return Problem(key, value, f"nothing here: {NAMESPACE}:{key} holds for all", "move it")
+    shown_value = "(not shown)" if isinstance(value, dict | list) else value
     close = difflib.get_close_matches(key, known, n=1)
     remedy = f"did you mean {close[0]}?" if close else f"use one of: {', '.join(known)}"
-    return Problem(key, value, "no such setting", remedy)
+    return Problem(key, shown_value, "no such setting", remedy)
 
 
 def _named(problem: Problem, secret: Collection[str]) -> Problem:

@@ -135,7 +135,7 @@ def _environment_problems(args: ConsumerArgs) -> list[Problem]:
 def _retry_problems(args: ConsumerArgs) -> list[Problem]:
     base = args.get("retry_base_seconds", RETRY_BASE_SECONDS)
     cap = args.get("retry_cap_seconds", RETRY_CAP_SECONDS)
-    if isinstance(base, int) and isinstance(cap, int) and cap < base:
+    if isinstance(base, int) and isinstance(cap, int) and cap < base <= LONGEST_VISIBILITY_SECONDS:
         return [Problem("retry_cap_seconds", cap, f"at least retry_base_seconds, which is {base}")]
     return []
 

@@ -70,7 +70,7 @@ def _entry_problems(folder: Path, entry: str) -> Iterator[Problem]:
         return
     try:
         tree = ast.parse(file.read_bytes(), str(file))
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         yield Problem("entry", entry, f"a module that Python can read: {error}")
         return
     if not {function, "*"} & _names(tree):

@@ -60,7 +60,9 @@ async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> Sent:
     try:
         answer = json.loads(text)
     except ValueError:
-        answer = {"not JSON": text}
+        answer = None
+    if not isinstance(answer, dict):
+        answer = {"not an object": text}
     return Sent(body, response.status, answer)
 
 

@@ -131,10 +131,17 @@ def _given(file: Path) -> Config:
     config = held.get("config") or {} if isinstance(held, dict) else held
     if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
         raise TypeError("it must hold `config:` and under it keys with values")
-    encrypted = [key for key, value in config.items() if '{"secure": ' in _raw(value)]
+    encrypted = [key for key, value in config.items() if _encrypted(value)]
     if encrypted:
         raise TypeError(f"only Pulumi can read what is encrypted: {', '.join(encrypted)}")
     return config
+
+
+def _encrypted(value: object) -> bool:
+    """Whether a value is, or holds, what ``pulumi config set --secret`` wrote."""
+    if isinstance(value, dict):
+        return list(value) == ["secure"] or any(map(_encrypted, value.values()))
+    return isinstance(value, list) and any(map(_encrypted, value))
 
 
 def _raw(value: object) -> str:

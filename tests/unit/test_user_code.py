@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from components import archives, user_code
+from components import archives, consumer, user_code
 
 ENTRY = "work:handle"
 GOOD = "def handle(record): ...\n"
@@ -159,15 +159,14 @@ def test_an_entry_may_lie_in_a_package(file: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", [None, 5, "", "work", "work:", ":handle", ["work:handle"]], ids=repr)
-def test_an_entry_is_a_module_and_a_function(entry: object, folder: Path) -> None:
-    assert found(str(folder), entry) == [("entry", entry)]
-    assert allowed(folder, entry) == "module:function"
+def test_the_form_of_an_entry_is_checked_elsewhere(entry: object, folder: Path) -> None:
+    assert found(str(folder), entry) == []
 
 
 @pytest.mark.parametrize("module", [".", "..", "/", "../work", "x" * 5000, "a\0b"], ids=range(6))
-def test_no_entry_breaks_the_check(module: str, folder: Path) -> None:
-    entry = f"{module}:handle"
-    assert found(str(folder), entry) == [("entry", entry)]
+def test_no_entry_breaks_the_check_or_is_told_twice(module: str, folder: Path) -> None:
+    args: Any = {"code": str(folder), "entry": f"{module}:handle"}
+    assert [each.path for each in consumer.problems(args)] == ["entry"]
 
 
 @pytest.mark.parametrize(
