@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pulumi
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sluice import tokens
 
@@ -270,8 +271,10 @@ def show(report: Report) -> None:
     table = Table("", "what was shown", "figures", title="Sluice on a local AWS")
     for check in report.checks:
         figures = ", ".join(f"{name} {value}" for name, value in check.detail.items())
-        table.add_row("[green]ok[/]" if check.ok else "[red]NO[/]", check.name, figures)
+        verdict = Text("ok", "green") if check.ok else Text("NO", "red")
+        # As text: an error's own words may look like markup.
+        table.add_row(verdict, Text(check.name), Text(figures))
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     console.print(table)
-    verdict = "Everything holds." if report.ok else "Something does not hold."
-    console.print(f"{verdict} Deployed in {report.seconds['deploy']} s, {report.seconds['total']} s in all.")
+    summary = "Everything holds." if report.ok else "Something does not hold."
+    console.print(f"{summary} Deployed in {report.seconds['deploy']} s, {report.seconds['total']} s in all.")

@@ -194,12 +194,13 @@ class Edge:
             return fault(settings or NOTHING_DEPLOYED, "REQUEST_TOO_LARGE", context)
         except (web.RequestPayloadError, ConnectionError):
             return fault(settings or NOTHING_DEPLOYED, "BAD_REQUEST_BODY", context)
-        if settings is None or climbs(request.raw_path):
+        path = origin_form(request.raw_path)
+        if settings is None or climbs(path):
             return fault(settings or NOTHING_DEPLOYED, "MISSING_AUTHENTICATION_TOKEN", context)
         given = {key: value for key, value in request.headers.items() if passes(key)}
         given["X-Forwarded-For"] = context["identity"]["sourceIp"]
         # As it came: a URL that is taken apart and put together again could name another of the emulator's.
-        target = URL(f"{self._aws.endpoint}/_aws/execute-api{request.raw_path}", encoded=True)
+        target = URL(f"{self._aws.endpoint}/_aws/execute-api{path}", encoded=True)
         async with self._client.request(
             request.method, target, headers=given, data=io.BytesIO(body), allow_redirects=False
         ) as answer:
@@ -284,6 +285,13 @@ def passes(header: str) -> bool:
     """Whether a header goes through the edge: none of a connection's, and none that only the edge may set."""
     lowered = header.lower()
     return lowered not in HOP_BY_HOP and not lowered.startswith("x-edge-") and lowered != "x-forwarded-for"
+
+
+def origin_form(target: str) -> str:
+    """Return a target as path and query: some clients send scheme and host as well (RFC 9112, 3.2)."""
+    if target.startswith("/"):
+        return target
+    return "/" + target.partition("://")[2].partition("/")[2]
 
 
 def climbs(path: str) -> bool:

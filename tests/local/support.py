@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,29 @@ def call(
         return Reply(response.status, given, response.read())
     finally:
         connection.close()
+
+
+def exchange(url: str, head: list[str], *parts: bytes, hang_up: bool = False) -> bytes:
+    """Send a head as it is and what follows it, and return all that comes until the connection is closed.
+
+    Args:
+        url: where to.
+        head: its lines, less those that every request has.
+        parts: what follows; each after the first is sent once something came back for what went before.
+        hang_up: whether to say at the end that nothing more will be sent.
+    """
+    where = urlsplit(url)
+    text = "\r\n".join([head[0], f"Host: {where.netloc}", "Connection: close", *head[1:], "", ""])
+    first, *later = parts or (b"",)
+    with socket.create_connection((str(where.hostname), int(where.port or 0)), timeout=30) as connection:
+        connection.sendall(text.encode() + first)
+        received = b""
+        for part in later:
+            received += connection.recv(1024)
+            connection.sendall(part)
+        if hang_up:
+            connection.shutdown(socket.SHUT_WR)
+        return received + b"".join(iter(lambda: connection.recv(1024), b""))
 
 
 def bearer(token: str | None) -> dict[str, str]:

@@ -1,14 +1,15 @@
 import hashlib
 from collections import Counter
+from urllib.parse import urlsplit
 
 import pytest
 
 from local import demo
-from local.client import post, post_all
+from local.client import JSON, post, post_all
 from local.stack import TOKEN_NAME, LocalAws, LocalStack
 from sluice import tokens
 
-from .support import bearer, call, detach_consumer, fresh, take
+from .support import bearer, call, detach_consumer, exchange, fresh, take
 
 PARTNER = tokens.mint()
 
@@ -86,6 +87,37 @@ def test_a_body_arrives_byte_for_byte(cloud: LocalAws, waiting: LocalStack, body
     assert sent.status == 202
     assert message["MessageId"] == sent.answer["messageId"]
     assert message["Body"].encode() == body
+
+
+def test_an_empty_body_arrives_as_an_empty_object(cloud: LocalAws, waiting: LocalStack) -> None:
+    reply = call(waiting.outputs["url"], body=b"")
+
+    message = take(cloud, waiting.outputs["queue_url"])
+    assert reply.status == 202
+    assert (message["MessageId"], message["Body"]) == (reply.answer["messageId"], "{}")
+
+
+def test_what_is_called_compressed_arrives_as_it_was_sent(cloud: LocalAws, waiting: LocalStack) -> None:
+    reply = call(waiting.outputs["url"], body=b'{"a": 1}', headers={"Content-Encoding": "gzip"})
+
+    assert reply.status == 202
+    assert take(cloud, waiting.outputs["queue_url"])["Body"] == '{"a": 1}'
+
+
+def test_a_client_that_waits_for_leave_to_send_gets_it(cloud: LocalAws, waiting: LocalStack) -> None:
+    url = waiting.outputs["url"]
+    head = [
+        f"POST {urlsplit(url).path} HTTP/1.1",
+        f"Content-Type: {JSON}",
+        "Content-Length: 2",
+        "Expect: 100-continue",
+    ]
+
+    received = exchange(url, head, b"", b"{}")
+
+    assert received.startswith(b"HTTP/1.1 100 ")
+    assert b"HTTP/1.1 202 " in received
+    assert take(cloud, waiting.outputs["queue_url"])["Body"] == "{}"
 
 
 def test_a_message_of_an_open_door_carries_request_id_and_address_alone(

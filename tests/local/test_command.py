@@ -141,8 +141,8 @@ def test_an_unknown_stack_ends_with_one_message(checkout: Path) -> None:
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == "There is no stack 'prod'; there are: dev, open."
+    assert done.stderr == "There is no stack 'prod'; there are: dev, open.\n"
+    assert not (checkout / ".local").exists(), "an emulator makes its folder first of all"
 
 
 def test_wrong_settings_end_with_all_of_them_and_what_to_do(checkout: Path) -> None:
@@ -245,6 +245,19 @@ def test_each_message_is_told_once(cloud: LocalAws) -> None:
     for _ in range(2):
         sent = post(stack.outputs["url"], b"{}")
         assert sent.answer["messageId"] in next(lines)
+
+
+def test_a_consumer_that_cannot_start_is_told_with_its_reason(cloud: LocalAws, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "def record_handler(record):\n    pass\n\n\nraise RuntimeError('cannot start')\n"
+    )
+    stack = fresh(cloud, consumer={"code": str(tmp_path), "entry": "broken:record_handler"})
+    lines = watch.handled_lines(cloud, stack.outputs["consumer_log"])
+
+    assert post(stack.outputs["url"], b"{}").status == 202
+
+    told = next(line for line in lines if "  consumer  " in line)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  consumer  .*RuntimeError: cannot start", told)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,16 @@
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from local import demo
+from local import demo, program
 from local.client import Sent
-from local.demo import Check
+from local.demo import Check, Report
 from local.stack import LocalAws, LocalStack
 
-from .support import call, fresh
+from .support import call, forbid, fresh
 
 CHECKS = [
     "oversize body is refused",
@@ -63,10 +64,10 @@ def test_a_message_that_is_lost_does_not_pass_for_handled(
     monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.2)
     lost = Sent(b"{}", 202, {"messageId": "never sent"})
 
-    _, ok, detail = demo.accepted_and_handled(cloud, dev, [lost])
+    check = demo.accepted_and_handled(cloud, dev, [lost])
 
-    assert not ok
-    assert detail["lost"] == 1
+    assert not check.ok
+    assert check.detail["lost"] == 1
 
 
 def test_a_message_that_changed_on_its_way_does_not_pass(cloud: LocalAws) -> None:
@@ -75,14 +76,113 @@ def test_a_message_that_changed_on_its_way_does_not_pass(cloud: LocalAws) -> Non
     changed = replace(sent, body=b"{ }")
     demo.wait_until(lambda: demo.recorded(cloud, stack), bool)
 
-    assert demo.byte_for_byte(cloud, stack, [sent])[1]
-    assert not demo.byte_for_byte(cloud, stack, [changed])[1]
+    assert demo.byte_for_byte(cloud, stack, [sent]).ok
+    assert not demo.byte_for_byte(cloud, stack, [changed]).ok
 
 
 def test_a_stack_that_lets_everybody_in_does_not_pass_for_guarded(door: LocalStack) -> None:
     assert call(door.outputs["url"]).status == 202
 
-    assert not demo.refusals(door)[1]
+    assert not demo.refusals(door).ok
+
+
+DEPLOY = LocalAws.up
+
+
+def up_without_the_role_s_policy(cloud: LocalAws, name: str) -> LocalStack:
+    stack = DEPLOY(cloud, name)
+    forbid(cloud, stack, "front-door-role-policy", "sqs:SendMessage")
+    return stack
+
+
+@pytest.fixture
+def _where_nothing_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalAws, "up", up_without_the_role_s_policy)
+    monkeypatch.setattr(demo, "MESSAGES", 3)
+    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("_where_nothing_is_accepted")
+def test_where_nothing_is_accepted_each_check_that_needs_it_fails_and_the_others_are_made(
+    cloud: LocalAws,
+) -> None:
+    checks = demo.examine(cloud, cloud.up("dev"))
+
+    held = {check.name: check.ok for check in checks}
+    assert held == {
+        "dev: callers without a known token are refused": True,
+        "dev: an oversize body is refused": False,
+        "dev: accepted and handled": False,
+        "dev: awkward bytes arrive byte for byte": False,
+        "dev: a poison message ends in the dead-letter queue": False,
+        "dev: a broken queue is answered honestly": True,
+    }
+    (poison,) = (check for check in checks if "poison" in check.name)
+    assert poison.detail == {"the poison was answered": 502}
+    json.dumps([check.detail for check in checks])
+
+
+@pytest.mark.usefixtures("_on_the_shared_cloud", "_where_nothing_is_accepted")
+def test_where_nothing_is_accepted_the_report_is_one_json_object_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "STACKS", ("open",))
+
+    assert demo.run(as_json=True) == 1
+
+    report = json.loads(capsys.readouterr().out)
+    assert not report["ok"]
+    assert len(report["checks"]) == len(CHECKS)
+
+
+@pytest.mark.usefixtures("_on_the_shared_cloud")
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import pulumi_aws as aws\naws.sns.Topic('some-topic')\n", "some-topic"),
+        ("import pulumi\nraise pulumi.RunError('the settings are wrong')\n", "the settings are wrong"),
+    ],
+    ids=["a resource", "the program"],
+)
+def test_a_deployment_that_fails_is_a_check_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    why: str,
+) -> None:
+    failing = tmp_path / "__main__.py"
+    failing.write_text(text)
+    monkeypatch.setattr(program, "PROGRAM", failing)
+
+    assert demo.run(as_json=True) == 1
+
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ok"], report["seconds"]["deploy"]) == (False, 0)
+    (check,) = report["checks"]
+    assert (check["name"], check["ok"]) == ("deploy", False)
+    assert why in check["detail"]["error"]
+
+
+@pytest.mark.parametrize("error", ["it is wrong", "not in [a-z]", "no [/such/file]", "[red]"])
+def test_an_error_is_shown_in_its_own_words(capsys: pytest.CaptureFixture[str], error: str) -> None:
+    failed = Check("deploy", ok=False, detail={"error": error})
+
+    demo.show(Report(ok=False, seconds={"deploy": 0.0, "total": 0.1}, checks=[failed]))
+
+    said = capsys.readouterr().out
+    assert f"error {error}" in said
+    assert "Something does not hold." in said
+
+
+def test_a_check_that_breaks_does_not_hold_and_says_why() -> None:
+    def broken() -> Check:
+        raise KeyError("messageId")
+
+    check = demo.outcome(broken)
+
+    assert not check.ok
+    assert check.detail == {"error": "KeyError: 'messageId'"}
 
 
 def test_waiting_ends_with_what_was_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:

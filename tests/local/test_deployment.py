@@ -9,7 +9,7 @@ from local import program
 from local.client import post
 from local.makers import UnknownInputError, UnknownTypeError, make
 from local.makers.compute import LocalSetupError
-from local.program import DeployError, UnknownStackError, deploy, stack_config
+from local.program import DeployError, StackFileError, deploy, stack_config
 from local.stack import LocalAws, LocalStack
 
 from .support import call, fresh, made
@@ -195,7 +195,7 @@ def test_an_authorizer_section_that_cannot_be_read_is_refused_by_the_program(
 
 
 def test_an_unknown_stack_is_refused_with_those_that_there_are(cloud: LocalAws) -> None:
-    with pytest.raises(UnknownStackError, match=r"no stack 'prod'; there are: dev, open"):
+    with pytest.raises(StackFileError, match=r"no stack 'prod'; there are: dev, open"):
         cloud.up("prod")
 
 

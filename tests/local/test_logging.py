@@ -40,6 +40,7 @@ def logged(cloud: LocalAws) -> Logged:
     replies = {
         "accepted": call(url, headers=good),
         "empty": call(url, body=b"", headers=good),
+        "not a message": call(url, body=b"a\x01b", headers=good),
         "no token": call(url),
         "unknown token": call(url, headers=bearer(tokens.mint())),
         "wrong type": call(url, headers={**good, "Content-Type": "text/plain"}),
@@ -64,7 +65,8 @@ def test_each_request_is_logged_once_under_the_id_that_its_caller_got(logged: Lo
     ("asked", "status", "backend", "principal"),
     [
         ("accepted", 202, 200, TOKEN_NAME),
-        ("empty", 400, 400, TOKEN_NAME),
+        ("empty", 202, 200, TOKEN_NAME),
+        ("not a message", 400, 400, TOKEN_NAME),
         ("denied by the queue", 502, 403, TOKEN_NAME),
         ("hostile", 202, 200, TOKEN_NAME),
         ("no token", 401, None, None),
