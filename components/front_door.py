@@ -1,7 +1,7 @@
 """`FrontDoor`: an HTTP endpoint that puts what it is sent into a queue, with nothing in between."""
 
 import re
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -9,11 +9,12 @@ import pulumi_aws as aws
 from sluice import access_log
 
 from . import api_definition, arguments, policies
-from .api_definition import JSON, Definition, GatewayAnswer, IntegrationAnswer
+from .api_definition import JSON
 from .arguments import Problem
 from .authorizer import CACHE_TTL_SECONDS, MAX_CACHE_TTL_SECONDS
 from .message_queues import LONGEST_RETENTION_SECONDS, QueuePair, QueueSpec, create_queues
 from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms
+from .rest_api import Backend, Guard, RestApi
 from .templates import Answer
 
 KIB = 1024
@@ -268,27 +269,21 @@ class FrontDoor(pulumi.ComponentResource):
         self._name = name
         self._args = arguments.admit(f"FrontDoor {name!r}", args, FrontDoorArgs, problems)
         self._opts = pulumi.ResourceOptions(parent=self)
-        self._definition = api_definition.define(
-            self._args.get("path", PATH),
+        path = self._args.get("path", PATH)
+        definition = api_definition.define(
+            path,
             self._args.get("content_types", list(CONTENT_TYPES)),
             self._args.get("answer", Answer.SUMMARY),
             self._args.get("max_message_size", MAX_MESSAGE_SIZE),
         )
         queues = self._create_queues()
         queue, dead_letters = queues.queue, queues.dead_letters
-        role = self._create_role(queue)
-        api = aws.apigateway.RestApi(
-            f"{name}-api",
-            # REGIONAL is IPv4 alone unless told otherwise.
-            endpoint_configuration={"types": "REGIONAL", "ip_address_type": "dualstack"},
-            opts=self._opts,
-        )
-        captured = self._create_methods(api, queue, role)
-        deployment = self._create_deployment(api, queue, role, captured)
+        backend = self._create_backend(queue)
+        api, deployment = RestApi(name, definition, backend, self._guard(), parent=self).create()
         access_log = self._create_access_log()
         stage = self._create_stage(api, deployment, access_log)
 
-        self.url = pulumi.Output.format("{0}/{1}", stage.invoke_url, "/".join(self._definition.segments))
+        self.url = pulumi.Output.format("{0}/{1}", stage.invoke_url, path)
         self.api_name = api.name
         self.api_id = api.id
         self.stage_name = stage.stage_name
@@ -328,13 +323,23 @@ class FrontDoor(pulumi.ComponentResource):
             parent=self,
         )
 
-    def _create_role(self, queue: aws.sqs.Queue) -> aws.iam.Role:
+    def _guard(self) -> Guard | None:
+        args = self._args
+        if "authorizer_function_arn" not in args:
+            return None
+        return Guard(
+            function_arn=args["authorizer_function_arn"],
+            cache_ttl_seconds=args.get("authorizer_cache_ttl_seconds", CACHE_TTL_SECONDS),
+            token_pattern=args.get("authorizer_token_pattern"),
+        )
+
+    def _create_backend(self, queue: aws.sqs.Queue) -> Backend:
         role = aws.iam.Role(
             f"{self._name}-role",
             assume_role_policy=policies.trusts("apigateway.amazonaws.com"),
             opts=self._opts,
         )
-        aws.iam.RolePolicy(
+        policy = aws.iam.RolePolicy(
             f"{self._name}-role-policy",
             role=role.name,
             policy=pulumi.Output.all(queue.arn, self._args.get("kms_key_arn")).apply(
@@ -342,143 +347,7 @@ class FrontDoor(pulumi.ComponentResource):
             ),
             opts=self._opts,
         )
-        return role
-
-    def _create_authorizer(self, api: aws.apigateway.RestApi) -> aws.apigateway.Authorizer | None:
-        name, args = self._name, self._args
-        if "authorizer_function_arn" not in args:
-            return None
-        function_arn = pulumi.Output.from_input(args["authorizer_function_arn"])
-        return aws.apigateway.Authorizer(
-            f"{name}-authorizer",
-            rest_api=api.id,
-            type="TOKEN",
-            authorizer_uri=function_arn.apply(api_definition.invocation_uri),
-            authorizer_result_ttl_in_seconds=args.get("authorizer_cache_ttl_seconds", CACHE_TTL_SECONDS),
-            identity_source="method.request.header.Authorization",
-            identity_validation_expression=args.get("authorizer_token_pattern"),
-            opts=self._opts,
-        )
-
-    def _create_permission(
-        self, api: aws.apigateway.RestApi, authorizer: aws.apigateway.Authorizer
-    ) -> aws.lambda_.Permission:
-        return aws.lambda_.Permission(
-            f"{self._name}-authorizer-permission",
-            action="lambda:InvokeFunction",
-            function=self._args["authorizer_function_arn"],
-            principal="apigateway.amazonaws.com",
-            source_arn=pulumi.Output.format("{0}/authorizers/{1}", api.execution_arn, authorizer.id),
-            opts=self._opts,
-        )
-
-    def _create_methods(
-        self,
-        api: aws.apigateway.RestApi,
-        queue: aws.sqs.Queue,
-        role: aws.iam.Role,
-    ) -> list[pulumi.Resource]:
-        """Make everything that a stage answers with, and return it: a deployment waits for it."""
-        name, definition = self._name, self._definition
-        authorizer = self._create_authorizer(api)
-        permissions = [self._create_permission(api, authorizer)] if authorizer else []
-        parent_id: pulumi.Input[str] = api.root_resource_id
-        for depth, segment in enumerate(definition.segments, start=1):
-            resource = aws.apigateway.Resource(
-                f"{name}-path-{depth}",
-                rest_api=api.id,
-                parent_id=parent_id,
-                path_part=segment,
-                opts=self._opts,
-            )
-            parent_id = resource.id
-        method = aws.apigateway.Method(
-            f"{name}-method",
-            rest_api=api.id,
-            resource_id=parent_id,
-            http_method=definition.method,
-            authorization="CUSTOM" if authorizer else "NONE",
-            authorizer_id=authorizer.id if authorizer else None,
-            opts=self._opts,
-        )
-        integration = aws.apigateway.Integration(
-            f"{name}-integration",
-            rest_api=api.id,
-            resource_id=parent_id,
-            http_method=method.http_method,
-            type="AWS",
-            integration_http_method="POST",
-            uri=queue.arn.apply(api_definition.sqs_uri),
-            credentials=role.arn,
-            passthrough_behavior="NEVER",
-            request_templates=dict(definition.request_templates),
-            request_parameters=dict(definition.request_parameters),
-            opts=self._opts,
-        )
-        answers = [self._create_answer(each, integration) for each in definition.answers]
-        gateway = [self._create_gateway_answer(each, api) for each in definition.gateway_answers]
-        return [method, integration, *answers, *gateway, *permissions]
-
-    def _create_answer(
-        self, answer: IntegrationAnswer, integration: aws.apigateway.Integration
-    ) -> pulumi.Resource:
-        where: dict[str, Any] = {
-            "rest_api": integration.rest_api,
-            "resource_id": integration.resource_id,
-            "http_method": integration.http_method,
-            "status_code": str(answer.status),
-        }
-        method_response = aws.apigateway.MethodResponse(
-            f"{self._name}-{answer.name}-method",
-            **where,
-            response_parameters=dict.fromkeys([*answer.headers, api_definition.RETRY_AFTER], False),
-            opts=self._opts,
-        )
-        return aws.apigateway.IntegrationResponse(
-            f"{self._name}-{answer.name}",
-            **where,
-            selection_pattern=answer.selection_pattern,
-            response_templates={JSON: answer.template},
-            response_parameters=dict(answer.headers),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[method_response, integration]),
-        )
-
-    def _create_gateway_answer(self, answer: GatewayAnswer, api: aws.apigateway.RestApi) -> pulumi.Resource:
-        return aws.apigateway.Response(
-            f"{self._name}-{answer.response_type.lower().replace('_', '-')}",
-            rest_api_id=api.id,
-            response_type=answer.response_type,
-            status_code=str(answer.status) if answer.status else None,
-            response_templates={JSON: answer.template},
-            response_parameters=dict(answer.headers),
-            opts=self._opts,
-        )
-
-    def _create_deployment(
-        self,
-        api: aws.apigateway.RestApi,
-        queue: aws.sqs.Queue,
-        role: aws.iam.Role,
-        captured: list[pulumi.Resource],
-    ) -> aws.apigateway.Deployment:
-        wiring = {
-            "queue": queue.arn,
-            "role": role.arn,
-            "authorizer": self._args.get("authorizer_function_arn"),
-            "cache_ttl": self._args.get("authorizer_cache_ttl_seconds"),
-            "token_pattern": self._args.get("authorizer_token_pattern"),
-        }
-        definition: Definition = self._definition
-        return aws.apigateway.Deployment(
-            f"{self._name}-deployment",
-            rest_api=api.id,
-            triggers={
-                "definition": pulumi.Output.all(**wiring).apply(
-                    lambda known: api_definition.fingerprint(definition, known)
-                )
-            },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=captured),
-        )
+        return Backend(queue.arn, role.arn, policy)
 
     def _create_access_log(self) -> aws.cloudwatch.LogGroup:
         return aws.cloudwatch.LogGroup(
