@@ -16,9 +16,9 @@ import pulumi
 from pulumi.runtime import config
 from pydantic import TypeAdapter, ValidationError
 
-from components import authorizer, consumer, front_door
+from components import authorizer, consumer, front_door, user_code
 from components.arguments import Problem
-from components.authorizer import AuthorizerArgs
+from components.authorizer import AuthorizerArgs, AuthorizerKind
 from components.consumer import ConsumerArgs
 from components.front_door import FrontDoorArgs
 
@@ -74,7 +74,7 @@ CONSUMER = Section(
     consumer.problems,
     wired=("queue_arn", "queue_url", "queue_visibility_timeout_seconds"),
 )
-REQUIRED = {"kind": "one of none, function, token", "code": "a folder that holds your code"}
+REQUIRED = {"kind": f"one of {', '.join(AuthorizerKind)}", "code": user_code.A_FOLDER}
 """What is allowed where a setting is required and missing."""
 SECTIONS = (FRONT_DOOR, AUTHORIZER, CONSUMER)
 

@@ -8,6 +8,9 @@ from .dashboard import Dashboard, DashboardArgs
 from .front_door import FrontDoor, FrontDoorArgs
 from .templates import Answer
 
+COMPONENTS = [Authorizer, Consumer, Dashboard, FrontDoor]
+"""What programs in other languages are offered."""
+
 __all__ = [
     "Answer",
     "Authorizer",

@@ -8,8 +8,8 @@ sys.path[0] = str(Path(__file__).parent.parent)
 
 from pulumi.provider.experimental import component_provider_host  # noqa: E402
 
-from components import Authorizer, Consumer, Dashboard, FrontDoor  # noqa: E402
+from components import COMPONENTS  # noqa: E402
 from sluice import __version__  # noqa: E402
 
 if __name__ == "__main__":
-    component_provider_host([Authorizer, Consumer, Dashboard, FrontDoor], name="sluice", version=__version__)
+    component_provider_host(COMPONENTS, name="sluice", version=__version__)

@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from . import archives, arguments, functions, naming, policies, user_code
 from .arguments import Problem
+from .message_queues import LONGEST_VISIBILITY_SECONDS
 from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms, lambda_metric
 
 LAYER_LOCK = archives.HANDLERS / "layers" / "consumer.txt"
@@ -24,7 +25,6 @@ VISIBILITY_FACTOR = 6
 """The queue's visibility timeout over the function's ("Using Lambda with Amazon SQS", Lambda guide)."""
 RETRY_BASE_SECONDS = 2
 RETRY_CAP_SECONDS = 300
-LONGEST_VISIBILITY_SECONDS = 43_200
 LOG_RETENTION_DAYS = 30
 METRIC_NAMESPACE = "Sluice"
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]+")

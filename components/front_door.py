@@ -12,7 +12,13 @@ from . import api_definition, arguments, policies
 from .api_definition import JSON
 from .arguments import Problem
 from .authorizer import CACHE_TTL_SECONDS, MAX_CACHE_TTL_SECONDS
-from .message_queues import LONGEST_RETENTION_SECONDS, QueuePair, QueueSpec, create_queues
+from .message_queues import (
+    LONGEST_RETENTION_SECONDS,
+    LONGEST_VISIBILITY_SECONDS,
+    QueuePair,
+    QueueSpec,
+    create_queues,
+)
 from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms
 from .rest_api import Backend, Guard, RestApi
 from .templates import Answer
@@ -26,7 +32,6 @@ MAX_MESSAGE_SIZE = 256 * KIB
 LARGEST_MESSAGE_SIZE = 1024 * KIB
 """SQS's own limit ("Amazon SQS message quotas")."""
 VISIBILITY_TIMEOUT_SECONDS = 180
-LONGEST_VISIBILITY_TIMEOUT_SECONDS = 12 * 60 * 60
 MESSAGE_RETENTION_SECONDS = 4 * DAY
 MAX_RECEIVE_COUNT = 5
 MOST_RECEIVES = 1000
@@ -117,9 +122,7 @@ def problems(args: FrontDoorArgs) -> list[Problem]:
         *_content_type_problems(args.get("content_types", [JSON])),
         *arguments.one_of(args, "answer", Answer),
         *arguments.between(args, "max_message_size", KIB, LARGEST_MESSAGE_SIZE, "bytes"),
-        *arguments.between(
-            args, "visibility_timeout_seconds", 0, LONGEST_VISIBILITY_TIMEOUT_SECONDS, "seconds"
-        ),
+        *arguments.between(args, "visibility_timeout_seconds", 0, LONGEST_VISIBILITY_SECONDS, "seconds"),
         *arguments.between(args, "message_retention_seconds", 60, LONGEST_RETENTION_SECONDS, "seconds"),
         *arguments.between(args, "max_receive_count", 1, MOST_RECEIVES, "receives"),
         *arguments.between(args, "throttle_rate", 1, MOST_REQUESTS, "requests per second"),

@@ -12,6 +12,10 @@ LONGEST_RETENTION_SECONDS = 14 * 24 * 60 * 60
 """SQS's own limit, and how long a dead-letter queue keeps what it got."""
 
 
+LONGEST_VISIBILITY_SECONDS = 12 * 60 * 60
+"""SQS's own limit of a visibility timeout, and so of a wait before another try."""
+
+
 @dataclass(frozen=True)
 class QueueSpec:
     """What a pair of queues is made of."""

@@ -32,9 +32,10 @@ def problems(code: object, entry: object) -> list[Problem]:
         return [
             Problem("code", code, A_FOLDER, "this is a program's own folder: give your code one beside it")
         ]
-    if not isinstance(entry, str) or not ENTRY_PATTERN.fullmatch(entry):
-        return [*_folder_problems(folder)]
-    return [*_folder_problems(folder)] or [*_entry_problems(folder, entry)]
+    found = [*_folder_problems(folder)]
+    if not found and isinstance(entry, str) and ENTRY_PATTERN.fullmatch(entry):
+        found += _entry_problems(folder, entry)
+    return found
 
 
 def _is_folder(folder: Path) -> bool:

@@ -76,7 +76,7 @@ def run(*, as_json: bool) -> int:
     report = Report(
         ok=all(check.ok for check in checks),
         seconds={
-            "deploy": round(sum(each.deployment.seconds for each in deployed[:1]), 2),
+            "deploy": round(deployed[0].deployment.seconds, 2) if deployed else 0.0,
             "total": round(time.monotonic() - started, 2),
         },
         checks=checks,
@@ -182,10 +182,7 @@ def dead_letter(local: LocalAws, stack: LocalStack, poison: Sent, mates: Sequenc
     redrive = sqs.get_queue_attributes(QueueUrl=stack.outputs["queue_url"], AttributeNames=["RedrivePolicy"])
     allowed = json.loads(redrive["Attributes"]["RedrivePolicy"])["maxReceiveCount"]
     found = wait_until(
-        lambda: sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["ApproximateReceiveCount"]
-        ).get("Messages", []),
-        bool,
+        lambda: sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []), bool
     )
     ids = [each["MessageId"] for each in found]
     receives = failed_receives(local, stack, poison.answer["messageId"])

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 import aiohttp
@@ -28,6 +28,9 @@ from yarl import URL
 
 from .aws import Aws
 from .standin.integration import CONTEXT_HEADER, FAULT_HEADER
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs.type_defs import InputLogEventTypeDef
 
 MIB = 1024 * 1024
 LARGEST_HEADERS = 10_240
@@ -93,7 +96,7 @@ class Edge:
         self._port = port
         self._on_request = on_request
         self._settings: dict[tuple[str, str], tuple[float, StageSettings]] = {}
-        self._lines: dict[str, list[dict[str, Any]]] = {}
+        self._lines: dict[str, list[InputLogEventTypeDef]] = {}
         self._streams: set[str] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="edge", daemon=True)
@@ -245,7 +248,7 @@ class Edge:
         if settings.log_group is None:
             return
         line = log_line(settings.log_format, context)
-        event = {"timestamp": int(time.time() * 1000), "message": line}
+        event: InputLogEventTypeDef = {"timestamp": int(time.time() * 1000), "message": line}
         self._lines.setdefault(settings.log_group, []).append(event)
         if self._on_request:
             self._on_request(flat(context))
@@ -255,7 +258,7 @@ class Edge:
         for group, events in pending.items():
             await asyncio.to_thread(self._put, group, events)
 
-    def _put(self, group: str, events: list[dict[str, Any]]) -> None:
+    def _put(self, group: str, events: "list[InputLogEventTypeDef]") -> None:
         logs = self._aws.client("logs")
         stream = f"edge-{self._port}"
         # Where the group was deleted, the lines are lost, as on AWS.
@@ -263,7 +266,7 @@ class Edge:
             if group not in self._streams:
                 logs.create_log_stream(logGroupName=group, logStreamName=stream)
                 self._streams.add(group)
-            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)  # type: ignore[arg-type]
+            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
 
 
 OURS = {
@@ -331,7 +334,7 @@ def flat(context: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def fault(settings: StageSettings, fault_type: str, context: Mapping[str, Any]) -> Answer:
     """Return what API Gateway answers to a fault: the gateway response deployed for it, or for all."""
     status, message = FAULTS[fault_type]
-    family = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"  # noqa: PLR2004 - HTTP
+    family = "DEFAULT_4XX" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "DEFAULT_5XX"
     responses = settings.gateway_responses
     chosen: Mapping[str, Any] = {}
     for name in (family, fault_type):

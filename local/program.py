@@ -170,10 +170,11 @@ async def _run(
 ) -> dict[str, Any]:
     """Run the program under mocks, several times in one process and after failures if need be."""
     asyncio.get_running_loop().set_default_executor(threads)
+    # What fails comes back from the run; the tasks that it leaves behind need not tell of it again.
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     # What an earlier program left unfinished would be waited for.
     settings.SETTINGS.outputs.clear()
-    settings.set_root_resource(None)  # type: ignore[arg-type]
+    settings.set_root_resource(None)  # type: ignore[arg-type]  # its own way to say "no root"
     mocks.set_mocks(engine, project=PROJECT, stack=stack_name, preview=False)
     pulumi.runtime.set_all_config(config)
     try:
@@ -187,7 +188,7 @@ async def _run(
         raise
     finally:
         await _cancel_the_rest()
-        settings.set_root_resource(None)  # type: ignore[arg-type]
+        settings.set_root_resource(None)  # type: ignore[arg-type]  # its own way to say "no root"
 
 
 def _program() -> None:

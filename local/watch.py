@@ -74,7 +74,10 @@ def message_line(text: str) -> str | None:
         said: dict[str, Any] = json.loads(text)
     except ValueError:
         return f"{clock()}  consumer  {text}" if FAILURE.match(text) else None
-    if not isinstance(said, dict) or not TOLD.get(str(said.get("message")), {"?"}) <= said.keys():
+    if not isinstance(said, dict):
+        return None
+    needed = TOLD.get(str(said.get("message")))
+    if needed is None or not needed <= said.keys():
         return None
     request = said.get("request_id", "-")
     line = f"{clock()}  message  {said['message']}  {said['message_id']}  request id {request}"

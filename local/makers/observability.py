@@ -1,6 +1,11 @@
 """Makers for CloudWatch and its logs."""
 
+from typing import TYPE_CHECKING
+
 from .registry import Inputs, Outputs, Workshop, auto_name, makes
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef
 
 
 @makes("aws:cloudwatch/logGroup:LogGroup")
@@ -19,10 +24,12 @@ def log_group(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outpu
 def metric_alarm(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
     """Make an alarm."""
     physical = auto_name(name)
-    dimensions = [{"Name": key, "Value": value} for key, value in inputs["dimensions"].items()]
+    dimensions: list[DimensionTypeDef] = [
+        {"Name": key, "Value": value} for key, value in inputs["dimensions"].items()
+    ]
     workshop.aws.client("cloudwatch").put_metric_alarm(
         AlarmName=physical,
-        Dimensions=dimensions,  # type: ignore[arg-type]
+        Dimensions=dimensions,
         **inputs.pick(
             AlarmDescription="alarmDescription",
             Namespace="namespace",

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from components import Authorizer, Consumer, Dashboard, FrontDoor, api_definition
+from components import COMPONENTS, Authorizer, Consumer, Dashboard, FrontDoor, api_definition
 from sluice import tokens
 
 from .cases import CASES, CONSUMER_ARGS, DECIDER, DIGESTS, KEY, QUEUE_ARN, ROOT, TOPIC, Case, planned
@@ -27,7 +27,6 @@ from .recording import (
     refused_plan,
 )
 
-COMPONENTS = (Authorizer, Consumer, Dashboard, FrontDoor)
 KEYED = [name for name, case in CASES.items() if "kms_key_arn" in case.args]
 KEYLESS = [name for name in CASES if name not in KEYED]
 WITH_FUNCTION = [
