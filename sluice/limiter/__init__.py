@@ -1,0 +1,1 @@
+"""The limiter's facts and storage: what the functions, the component and the operator's command share."""
