@@ -1,6 +1,7 @@
 """The stack's settings: Pulumi's raw config map in, the components' arguments out, every problem at once.
 
-The sections ``front_door``, ``authorizer`` and ``consumer`` hold arguments of the components of these names.
+The sections ``front_door``, ``authorizer``, ``limiter`` and ``consumer`` hold arguments of the components of
+these names.
 Their keys and types are read off the components' own ``Args``, so nothing is said twice.
 """
 
@@ -10,17 +11,18 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import GenericAlias
-from typing import Any, NotRequired, cast, get_args, get_origin
+from typing import Any, NotRequired, cast, get_args, get_origin, is_typeddict
 
 import pulumi
 from pulumi.runtime import config
 from pydantic import TypeAdapter, ValidationError
 
-from components import authorizer, consumer, front_door, user_code
+from components import authorizer, consumer, front_door, limiter, user_code
 from components.arguments import Problem
 from components.authorizer import AuthorizerArgs, AuthorizerKind
 from components.consumer import ConsumerArgs
 from components.front_door import FrontDoorArgs
+from components.limiter import LimiterArgs
 
 HERE = Path(__file__).parent
 NAMESPACE = "sluice"
@@ -29,6 +31,7 @@ SHARED = ("kms_key_arn", "log_retention_days", "alarm_topic_arn")
 
 TEXT_INPUT: Any = pulumi.Input[str]  # type: ignore[misc]
 HIDDEN = "(hidden)"
+ENABLED = "enabled"
 Values = dict[str, Any]
 """Settings by name, each of the type that the component's ``Args`` say."""
 
@@ -43,12 +46,15 @@ class Section:
     problems: Callable[[Any], list[Problem]]
     wired: Collection[str]
     """The arguments that come from other components and cannot be set."""
+    optional: bool = False
+    """Whether the component is there only where its section says ``enabled``."""
 
     @property
     def types(self) -> dict[str, Any]:
         """The type of each argument that can be set."""
         hints = _settable(self.shape)
-        return {key: hint for key, hint in hints.items() if key not in (*self.wired, *SHARED)}
+        switch = {ENABLED: bool} if self.optional else {}
+        return switch | {key: hint for key, hint in hints.items() if key not in (*self.wired, *SHARED)}
 
     @property
     def required(self) -> set[str]:
@@ -68,6 +74,13 @@ FRONT_DOOR = Section(
     ),
 )
 AUTHORIZER = Section("authorizer", AuthorizerArgs, authorizer.problems, wired=())
+LIMITER = Section(
+    "limiter",
+    LimiterArgs,
+    limiter.problems,
+    wired=("access_log_name", "access_log_arn", "stage_arn", "api_name", "stage_name"),
+    optional=True,
+)
 CONSUMER = Section(
     "consumer",
     ConsumerArgs,
@@ -76,7 +89,7 @@ CONSUMER = Section(
 )
 REQUIRED = {"kind": f"one of {', '.join(AuthorizerKind)}", "code": user_code.A_FOLDER}
 """What is allowed where a setting is required and missing."""
-SECTIONS = (FRONT_DOOR, AUTHORIZER, CONSUMER)
+SECTIONS = (FRONT_DOOR, AUTHORIZER, LIMITER, CONSUMER)
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,8 @@ class Settings:
 
     front_door: FrontDoorArgs
     authorizer: AuthorizerArgs
+    limiter: LimiterArgs | None
+    """Less what the front door gives: its access log and its stage. None where there is no limiter."""
     consumer: ConsumerArgs
     """Less what the front door gives: the queue's ARN and URL."""
 
@@ -134,9 +149,11 @@ def load(raw: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
         values[CONSUMER.key]["environment"] = {
             name: pulumi.Output.secret(value) for name, value in variables.items()
         }
+    limited = values[LIMITER.key].pop(ENABLED, False)
     return Settings(
         front_door=cast(FrontDoorArgs, values[FRONT_DOOR.key] | shared),
         authorizer=cast(AuthorizerArgs, values[AUTHORIZER.key] | shared),
+        limiter=cast(LimiterArgs, values[LIMITER.key] | shared) if limited else None,
         consumer=cast(ConsumerArgs, values[CONSUMER.key] | shared),
     )
 
@@ -251,6 +268,9 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type as typing describes it
     parts = get_args(hint)
     if get_origin(hint) is NotRequired:
         return _plain(parts[0])
+    if get_origin(hint) is list and is_typeddict(parts[0]):
+        # What is in it is the component's to check: pydantic would pass over keys that it does not know.
+        return list[dict[str, Any]]
     if get_origin(hint) is dict:
         return GenericAlias(dict, (parts[0], _plain(parts[1])))
     if hint == TEXT_INPUT:

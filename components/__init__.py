@@ -6,9 +6,11 @@ from .authorizer import Authorizer, AuthorizerArgs, AuthorizerKind
 from .consumer import Consumer, ConsumerArgs
 from .dashboard import Dashboard, DashboardArgs
 from .front_door import FrontDoor, FrontDoorArgs
+from .limiter import Limiter, LimiterArgs
+from .limiter_rules import OverrideArgs, WindowArgs
 from .templates import Answer
 
-COMPONENTS = [Authorizer, Consumer, Dashboard, FrontDoor]
+COMPONENTS = [Authorizer, Consumer, Dashboard, FrontDoor, Limiter]
 """What programs in other languages are offered."""
 
 __all__ = [
@@ -24,5 +26,9 @@ __all__ = [
     "FrontDoorArgs",
     "InvalidArgsError",
     "LayerBuildError",
+    "Limiter",
+    "LimiterArgs",
+    "OverrideArgs",
     "Problem",
+    "WindowArgs",
 ]

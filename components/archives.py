@@ -59,17 +59,20 @@ def handler_archive(
     shared: Sequence[str],
     generated: Mapping[str, str] | None = None,
     code: Path | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> pulumi.AssetArchive:
     """Return the archive of one function: our modules under ``sluice/``, and the user's code beside them.
 
     Args:
         modules: modules of ``handlers/`` to ship, besides the package itself.
-        shared: modules of ``sluice/`` to ship, besides the package itself.
+        shared: modules of ``sluice/`` to ship, besides the package itself: ``tokens``, ``limiter/rules``.
         generated: text files by their path in the archive.
         code: a folder of the user's, shipped at the archive's root.
+        files: other files by their path in the archive.
     """
     ours = {f"sluice/handlers/{name}.py": HANDLERS / f"{name}.py" for name in ("__init__", *modules)}
     ours |= {f"sluice/{name}.py": SHARED / f"{name}.py" for name in ("__init__", *shared)}
+    ours |= files or {}
     theirs = dict(code_files(code)) if code else {}
     assets: dict[str, pulumi.Asset | pulumi.Archive] = {
         path: pulumi.FileAsset(str(file)) for path, file in sorted((theirs | ours).items())

@@ -144,6 +144,32 @@ def text_map(args: Mapping[str, object], key: str) -> Iterable[Problem]:
             yield Problem(f"{key}.{name}", item, "a string", "put it in quotes")
 
 
+def texts(args: Mapping[str, object], key: str, pattern: re.Pattern[str], allowed: str) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or a list of strings that each match ``pattern`` as a whole."""
+    value = args.get(key, [])
+    if not isinstance(value, list):
+        yield Problem(key, value, f"a list of {allowed}")
+        return
+    for index, item in enumerate(value):
+        if not isinstance(item, str) or not pattern.fullmatch(item):
+            yield Problem(f"{key}[{index}]", item, allowed)
+
+
+def counts(
+    args: Mapping[str, object], key: str, high: int, names: re.Pattern[str], allowed: str
+) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or a map of numbers of requests by names that match as a whole."""
+    value = args.get(key, {})
+    if not isinstance(value, dict):
+        yield Problem(key, value, f"a map to whole numbers (requests) of {allowed}")
+        return
+    for name, item in value.items():
+        if not isinstance(name, str) or not names.fullmatch(name):
+            yield Problem(key, name, allowed)
+        else:
+            yield from (each.under(f"{key}.") for each in between({name: item}, name, 1, high, "requests"))
+
+
 def shared(args: Mapping[str, object]) -> Iterable[Problem]:
     """Report what is wrong with the three arguments that every component takes."""
     yield from matching(args, "kms_key_arn", KEY_ARN, "the ARN of a KMS key in the stack's Region")

@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from . import archives, arguments, functions, naming, policies, user_code
 from .arguments import Problem
 from .message_queues import LONGEST_VISIBILITY_SECONDS
-from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms, lambda_metric
+from .monitoring import METRIC_NAMESPACE, PERCENTILES, Alarm, Metric, Panel, create_alarms, lambda_metric
 
 LAYER_LOCK = archives.HANDLERS / "layers" / "consumer.txt"
 ENTRY = "consumer:record_handler"
@@ -26,7 +26,6 @@ VISIBILITY_FACTOR = 6
 RETRY_BASE_SECONDS = 2
 RETRY_CAP_SECONDS = 300
 LOG_RETENTION_DAYS = 30
-METRIC_NAMESPACE = "Sluice"
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]+")
 LARGEST_ENVIRONMENT = 3 * 1024
 """Bytes of the user's variables: Lambda takes 4 KB, and ours need some."""

@@ -6,11 +6,12 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import arguments, authorizer, consumer, front_door, naming
+from . import arguments, authorizer, consumer, front_door, limiter, naming
 from .arguments import Problem
 from .authorizer import AuthorizerNames
 from .consumer import ConsumerNames
 from .front_door import FrontDoorNames
+from .limiter import LimiterNames
 from .monitoring import Panel
 
 COLUMNS = 24
@@ -27,6 +28,8 @@ class DashboardArgs(TypedDict):
     """An authorizer's names. Default: no graphs of one."""
     consumer: NotRequired[ConsumerNames | None]
     """A consumer's names. Default: no graphs of one."""
+    limiter: NotRequired[LimiterNames | None]
+    """A limiter's names. Default: no graphs of one."""
     kms_key_arn: NotRequired[pulumi.Input[str]]
     """Taken by every component; a dashboard holds nothing to encrypt. Default: none."""
     log_retention_days: NotRequired[int]
@@ -38,7 +41,7 @@ class DashboardArgs(TypedDict):
 def problems(args: DashboardArgs) -> list[Problem]:
     """Return everything that is wrong with the arguments."""
     found = [*arguments.shared(args)]
-    if not (args.get("front_door") or args.get("authorizer") or args.get("consumer")):
+    if not any(args.get(each) for each in ("front_door", "authorizer", "limiter", "consumer")):
         found.append(Problem("front_door", None, "the names of at least one component to show"))
     return found
 
@@ -50,6 +53,8 @@ def panels(args: DashboardArgs) -> list[Panel]:
         joined += front_door.panels(names)
     if guard := args.get("authorizer"):
         joined += authorizer.panels(guard)
+    if counting := args.get("limiter"):
+        joined += limiter.panels(counting)
     if worker := args.get("consumer"):
         joined += consumer.panels(worker)
     return joined

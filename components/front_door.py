@@ -114,6 +114,16 @@ class FrontDoorNames(TypedDict):
     """The dead-letter queue's name."""
 
 
+class Watched(TypedDict):
+    """The arguments that a front door gives to a limiter."""
+
+    access_log_name: pulumi.Input[str]
+    access_log_arn: pulumi.Input[str]
+    stage_arn: pulumi.Input[str]
+    api_name: pulumi.Input[str]
+    stage_name: pulumi.Input[str]
+
+
 def problems(args: FrontDoorArgs) -> list[Problem]:
     """Return everything that is wrong with the arguments."""
     return [
@@ -310,6 +320,16 @@ class FrontDoor(pulumi.ComponentResource):
             "stage": self.stage_name,
             "queue": self.queue_name,
             "dead_letter_queue": self.dead_letter_queue_name,
+        }
+
+    def limiter_args(self) -> Watched:
+        """Return what a `Limiter` needs to count and to protect this front door."""
+        return {
+            "access_log_name": self.access_log_name,
+            "access_log_arn": self.access_log_arn,
+            "stage_arn": self.stage_arn,
+            "api_name": self.api_name,
+            "stage_name": self.stage_name,
         }
 
     def _create_queues(self) -> QueuePair:

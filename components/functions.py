@@ -23,6 +23,8 @@ class FunctionSpec:
     target: Target = field(default_factory=Target)
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     layers: Sequence[pulumi.Input[str]] = ()
+    system_log_level: str = "INFO"
+    """Which of Lambda's own lines are logged: from INFO on, two or three for each run."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,11 @@ def create_function(
         layers=list(spec.layers),
         environment={"variables": dict(spec.environment)} if spec.environment else None,
         kms_key_arn=environment_key,
-        logging_config={"log_format": "JSON", "log_group": log_group.name},
+        logging_config={
+            "log_format": "JSON",
+            "log_group": log_group.name,
+            "system_log_level": spec.system_log_level,
+        },
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[permissions]),
     )
     return FunctionUnit(function, role, log_group)

@@ -77,6 +77,49 @@ def drain_queue(queue_arn: str) -> Statement:
     )
 
 
+def bucket_tls_only(bucket_arn: str) -> str:
+    """Return the bucket policy that refuses every call that did not come over TLS."""
+    return policy(
+        Statement(
+            ["s3:*"],
+            [bucket_arn, f"{bucket_arn}/*"],
+            effect="Deny",
+            principal="*",
+            condition={"Bool": {"aws:SecureTransport": "false"}},
+        )
+    )
+
+
+def keep_objects(bucket_arn: str) -> list[Statement]:
+    """Return what is needed to keep objects under any name, also as Lambda's destination of failures.
+
+    "Capturing records of Lambda asynchronous invocations" asks for both.
+    """
+    return [Statement(["s3:PutObject"], [f"{bucket_arn}/*"]), Statement(["s3:ListBucket"], [bucket_arn])]
+
+
+def read_stream(stream_arn: str) -> Statement:
+    """Return what Lambda's poller needs on a table's stream."""
+    return Statement(
+        ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"], [stream_arn]
+    )
+
+
+def deliver_logs(log_group_arn: str, account: str, region: str) -> str:
+    """Return the policy by which WAF's logs are delivered ("Sending web ACL traffic logs", WAF guide)."""
+    return policy(
+        Statement(
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            [f"{log_group_arn}:*"],
+            principal={"Service": "delivery.logs.amazonaws.com"},
+            condition={
+                "StringEquals": {"aws:SourceAccount": account},
+                "ArnLike": {"aws:SourceArn": f"arn:{log_group_arn.split(':')[1]}:logs:{region}:{account}:*"},
+            },
+        )
+    )
+
+
 def write_logs(log_group_arn: str) -> Statement:
     """Return what a function needs to write to its own log group, which exists already."""
     return Statement(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group_arn}:*"])

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
+    from mypy_boto3_wafv2 import WAFV2Client
 
 CONFIG = Config(
     retries={"total_max_attempts": 1},
@@ -49,15 +52,21 @@ class Aws:
     @overload
     def client(self, service: Literal["dynamodb"]) -> "DynamoDBClient": ...
     @overload
+    def client(self, service: Literal["events"]) -> "EventBridgeClient": ...
+    @overload
     def client(self, service: Literal["iam"]) -> "IAMClient": ...
     @overload
     def client(self, service: Literal["lambda"]) -> "LambdaClient": ...
     @overload
     def client(self, service: Literal["logs"]) -> "CloudWatchLogsClient": ...
     @overload
+    def client(self, service: Literal["s3"]) -> "S3Client": ...
+    @overload
     def client(self, service: Literal["sqs"]) -> "SQSClient": ...
     @overload
     def client(self, service: Literal["sts"]) -> "STSClient": ...
+    @overload
+    def client(self, service: Literal["wafv2"]) -> "WAFV2Client": ...
     def client(self, service: Any) -> Any:
         """Return the client of a service; safe to call from several threads."""
         with self._lock:

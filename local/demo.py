@@ -19,11 +19,18 @@ from rich.text import Text
 from sluice import tokens
 
 from .client import Sent, post, post_all
+from .demo_limits import Visit, visit
 from .program import DeployError
 from .say import Say
 from .stack import LocalAws, LocalStack, local_aws
 
 STACKS = ("dev", "open")
+LIMITS = "limits"
+"""The stack whose windows are short enough to be seen."""
+BLOCKED_SECONDS = 3.0
+"""From the request that uses up a limit to the first 429."""
+RELEASED_SECONDS = 5.0
+"""From the moment when there is room to the first request that is accepted again."""
 MESSAGES = 500
 """How many plain messages each stack gets."""
 BATCH_MATES = 9
@@ -42,6 +49,9 @@ AWKWARD = [
 """Bodies that break a template which is careless with quoting or encoding."""
 
 
+Found = TypeVar("Found")
+
+
 @dataclass(frozen=True)
 class Check:
     """One thing that was shown, or not."""
@@ -58,21 +68,23 @@ class Report:
     ok: bool
     seconds: dict[str, float]
     checks: list[Check]
+    clients: list[Visit]
+    """Those of the limiter's demo."""
 
 
 def run(*, as_json: bool) -> int:
     """Run the demo and print its report; 0 if everything holds."""
     started = time.monotonic()
     say = Say()
+    deployed: list[LocalStack] = []
+    visits: list[Visit] = []
     with local_aws(say) as local:
         try:
-            deployed = [local.up(name) for name in STACKS]
+            deployed += [local.up(name) for name in (*STACKS, LIMITS)]
         except (DeployError, pulumi.RunError) as error:
-            deployed, checks = [], [Check("deploy", ok=False, detail={"error": str(error)})]
+            checks = [Check("deploy", ok=False, detail={"error": str(error)})]
         else:
-            say.line("Sending requests")
-            with ThreadPoolExecutor(len(deployed)) as pool:
-                checks = [check for each in pool.map(partial(examine, local), deployed) for check in each]
+            checks, visits = show_all(local, deployed, say)
     report = Report(
         ok=all(check.ok for check in checks),
         seconds={
@@ -80,9 +92,24 @@ def run(*, as_json: bool) -> int:
             "total": round(time.monotonic() - started, 2),
         },
         checks=checks,
+        clients=visits,
     )
     print(json.dumps(asdict(report))) if as_json else show(report)
     return 0 if report.ok else 1
+
+
+def show_all(local: LocalAws, deployed: list[LocalStack], say: Say) -> tuple[list[Check], list[Visit]]:
+    """Send requests to every stack, and return what was found and what the limiter's clients saw."""
+    *plain, limited = deployed
+    say.line("Sending requests")
+    with ThreadPoolExecutor(len(plain)) as pool:
+        checks = [check for each in pool.map(partial(examine, local), plain) for check in each]
+    # On its own: it is about seconds.
+    say.line("Letting five clients come, until those that are blocked are free again")
+    visits = outcome(partial(visit, local, limited))
+    if isinstance(visits, Check):
+        return [*checks, visits], []
+    return [*checks, blocked(visits), released(visits), left_alone(visits)], visits
 
 
 def examine(local: LocalAws, stack: LocalStack) -> list[Check]:
@@ -104,7 +131,7 @@ def examine(local: LocalAws, stack: LocalStack) -> list[Check]:
     return [replace(each, name=f"{name}: {each.name}") for each in map(outcome, findings)]
 
 
-def outcome(finding: Callable[[], Check]) -> Check:
+def outcome(finding: Callable[[], Found]) -> Found | Check:
     """Return what a finding says; one that cannot be had does not hold, and does not stop the others."""
     try:
         return finding()
@@ -252,7 +279,26 @@ def broken_queue(local: LocalAws, stack: LocalStack) -> Check:
     return Check("a broken queue is answered honestly", ok, dict(statuses))
 
 
-Found = TypeVar("Found")
+def blocked(visits: Sequence[Visit]) -> Check:
+    """Check that the clients that ask too often are refused, soon after they used up their limit."""
+    after = {each.client: each.blocked_after for each in visits if each.busy}
+    ok = bool(after) and all(each is not None and each <= BLOCKED_SECONDS for each in after.values())
+    return Check(f"{LIMITS}: who asks too often gets 429 within {BLOCKED_SECONDS:.0f} s", ok, after)
+
+
+def released(visits: Sequence[Visit]) -> Check:
+    """Check that they are free again when their window has room, and not before."""
+    after = {each.client: each.released_after for each in visits if each.busy}
+    ok = bool(after) and all(each is not None and 0 <= each <= RELEASED_SECONDS for each in after.values())
+    return Check(f"{LIMITS}: free again within {RELEASED_SECONDS:.0f} s of room", ok, after)
+
+
+def left_alone(visits: Sequence[Visit]) -> Check:
+    """Check that every request of all the others is accepted."""
+    others = [each for each in visits if not each.busy]
+    detail = {each.client: f"{each.accepted} of {each.requests}" for each in others}
+    ok = bool(others) and all(0 < each.accepted == each.requests for each in others)
+    return Check(f"{LIMITS}: nobody else notices", ok, detail)
 
 
 def wait_until(look: Callable[[], Found], enough: Callable[[Found], bool]) -> Found:
@@ -273,5 +319,19 @@ def show(report: Report) -> None:
         table.add_row(verdict, Text(check.name), Text(figures))
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     console.print(table)
+    if report.clients:
+        console.print(clients_table(report.clients))
     summary = "Everything holds." if report.ok else "Something does not hold."
     console.print(f"{summary} Deployed in {report.seconds['deploy']} s, {report.seconds['total']} s in all.")
+
+
+def clients_table(visits: Sequence[Visit]) -> Table:
+    """Return what the limiter's clients saw; times in seconds since they began."""
+    columns = ("requests", "accepted", "429", "used up", "first 429", "room", "free again")
+    table = Table("client", *columns, title="Five clients, two of them over their limit (seconds)")
+    for each in visits:
+        times = (each.crossed, each.first_429, each.room_at, each.released)
+        counts = (each.requests, each.accepted, each.refused)
+        shown = ["" if when is None else f"{when:.1f}" for when in times]
+        table.add_row(f"{each.client}, {each.name}", *map(str, counts), *shown)
+    return table

@@ -1,8 +1,8 @@
 """The edge: one reverse proxy in front of the emulator that adds what its API Gateway lacks.
 
-Request ids and source addresses, access log lines in the stage's own format, 413 over 10 MB, empty bodies
-where there may be none, and gateway responses for faults of an integration. It reads every setting from the
-emulator's own API, so it knows nothing that was not deployed.
+The web ACL of a stage, request ids and source addresses, access log lines in the stage's own format, 413 over
+10 MB, empty bodies where there may be none, and gateway responses for faults of an integration. It reads
+every setting from the emulator's own API, so it knows nothing that was not deployed.
 """
 
 import asyncio
@@ -10,13 +10,16 @@ import io
 import json
 import logging
 import re
+import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -26,7 +29,9 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from . import waf
 from .aws import Aws
+from .firewalls import Firewalls
 from .standin.integration import CONTEXT_HEADER, FAULT_HEADER
 
 if TYPE_CHECKING:
@@ -38,6 +43,10 @@ LARGEST_BODY = 10 * MIB
 """API Gateway's own limit ("Quotas for REST APIs")."""
 FLUSH_SECONDS = 0.2
 SETTINGS_SECONDS = 1.0
+ADDRESSES_SECONDS = 0.3
+"""How often the IP sets of web ACLs are read again."""
+CLIENT_HEADER = "x-edge-client-ip"
+SECRET_HEADER = "x-edge-secret"  # noqa: S105 - a name
 ABSENT = "-"
 VARIABLE = re.compile(r"\$context\.([A-Za-z][A-Za-z0-9_.]*[A-Za-z0-9])")
 ERROR_VARIABLE = re.compile(r"\$context\.(error\.messageString|error\.responseType|error\.message|requestId)")
@@ -50,6 +59,7 @@ NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that the proxy's client would add where the caller sent none."""
 FAULTS = {
     "BAD_REQUEST_BODY": (400, "Invalid request body"),
+    "WAF_FILTERED": (403, "Forbidden"),
     "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token"),
     "REQUEST_TOO_LARGE": (413, "Request Too Long"),
     "API_CONFIGURATION_ERROR": (500, "Internal server error"),
@@ -68,6 +78,7 @@ class StageSettings:
     log_format: str
     routes: tuple[str, ...]
     gateway_responses: Mapping[str, Mapping[str, Any]]
+    web_acl: waf.WebAcl | None = None
 
 
 NOTHING_DEPLOYED = StageSettings(None, "", (), {})
@@ -92,7 +103,10 @@ class Edge:
         self._logger.propagate = False
         self._logger.addHandler(self._log_file)
         self.url = f"http://127.0.0.1:{port}"
+        self.client_secret = secrets.token_urlsafe()
+        """Who shows this may say which address it comes from; loopback has few."""
         self._aws = aws
+        self._firewalls = Firewalls(aws)
         self._port = port
         self._on_request = on_request
         self._settings: dict[tuple[str, str], tuple[float, StageSettings]] = {}
@@ -121,6 +135,10 @@ class Edge:
         self._log_file.close()
         if self._failure and error is None:
             raise self._failure
+
+    def as_client(self, address: str) -> dict[str, str]:
+        """Return the headers with which a request counts as coming from an address."""
+        return {CLIENT_HEADER: str(ip_address(address)), SECRET_HEADER: self.client_secret}
 
     def _serve(self) -> None:
         try:
@@ -153,14 +171,19 @@ class Edge:
         ) as self._client:
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
             self._started.set()
-            while not self._stop.is_set():
-                await self._flush()
-                try:
-                    await asyncio.wait_for(self._stop.wait(), FLUSH_SECONDS)
-                except TimeoutError:
-                    continue
+            await asyncio.gather(
+                self._repeat(FLUSH_SECONDS, self._flush),
+                self._repeat(ADDRESSES_SECONDS, partial(asyncio.to_thread, self._firewalls.refresh)),
+            )
             await runner.cleanup()
             await self._flush()
+
+    async def _repeat(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+        """Do something again and again, until the edge stops."""
+        while self._stop and not self._stop.is_set():
+            await do()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), seconds)
 
     async def _handle(self, request: web.Request) -> web.Response:
         arrived, started = time.time(), time.monotonic()
@@ -168,14 +191,14 @@ class Edge:
         settings = await self._stage(api, stage)
         context: dict[str, Any] = {
             "requestId": str(uuid.uuid4()),
-            "identity": {"sourceIp": request.remote or ABSENT},
+            "identity": {"sourceIp": self._client_address(request)},
             "requestTimeEpoch": int(arrived * 1000),
             "httpMethod": request.method,
             "stage": stage,
         }
         if settings:
             context["resourcePath"] = route(settings.routes, f"/{request.match_info['path']}")
-        answer = await self._answer(request, settings, context)
+        answer = filtered(settings, context) or await self._answer(request, settings, context)
         context["status"] = answer.status
         context["responseLatency"] = round((time.monotonic() - started) * 1000)
         if settings:
@@ -186,6 +209,13 @@ class Edge:
             headers={**answer.headers, "x-amzn-RequestId": context["requestId"]},
             body=None if empty else answer.body,
         )
+
+    def _client_address(self, request: web.Request) -> str:
+        """Return the address of the peer, or the one that a client says who knows the secret."""
+        shown = request.headers.get(SECRET_HEADER, "")
+        if secrets.compare_digest(shown.encode(errors="surrogateescape"), self.client_secret.encode()):
+            return request.headers.get(CLIENT_HEADER) or request.remote or ABSENT
+        return request.remote or ABSENT
 
     async def _answer(
         self, request: web.Request, settings: StageSettings | None, context: dict[str, Any]
@@ -242,6 +272,7 @@ class Edge:
             log_format=log.get("format", ""),
             routes=tuple(each["path"] for each in resources),
             gateway_responses={each["responseType"]: each for each in responses},
+            web_acl=self._firewalls.of(stage_arn(self._aws.region, api, name)),
         )
 
     def _log(self, settings: StageSettings, context: Mapping[str, Any]) -> None:
@@ -277,6 +308,25 @@ OURS = {
     "content-encoding",
 }
 """Headers of the emulator's that the edge replaces or that API Gateway does not send."""
+
+
+def stage_arn(region: str, api: str, stage: str) -> str:
+    """Return the ARN of a stage, as web ACLs are associated with it."""
+    return f"arn:aws:apigateway:{region}::/restapis/{api}/stages/{stage}"
+
+
+def filtered(settings: StageSettings | None, context: dict[str, Any]) -> Answer | None:
+    """Return the answer to a request that the stage's web ACL blocks, and note what it decided."""
+    if settings is None or settings.web_acl is None:
+        return None
+    decision = settings.web_acl.decide(waf.Client.at(context["identity"]["sourceIp"]))
+    context["webaclArn"] = settings.web_acl.arn
+    context["wafResponseCode"] = "WAF_BLOCK" if decision.blocked else "WAF_ALLOW"
+    if not decision.blocked:
+        return None
+    if decision.response is None:
+        return fault(settings, "WAF_FILTERED", context)
+    return Answer(decision.response.status, decision.response.headers, decision.response.body)
 
 
 async def forbidden(_request: web.Request) -> web.Response:

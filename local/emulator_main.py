@@ -11,6 +11,8 @@ import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import emulator_iam  # type: ignore[import-not-found]  # siblings: this file is run by its path
+import emulator_waf  # type: ignore[import-not-found]
 import ministack.app
 
 Scope = MutableMapping[str, Any]
@@ -35,5 +37,7 @@ def end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with_parent, daemon=True).start()
+    emulator_waf.install()
+    emulator_iam.install()
     ministack.app.app = over_tls
     ministack.app.main()

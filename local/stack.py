@@ -47,13 +47,17 @@ class LocalAws:
     workshop: Workshop
 
     def up(self, name: str, overrides: Config | None = None) -> LocalStack:
-        """Deploy a stack, as ``pulumi up`` would, and write its outputs for the operator's command."""
+        """Deploy a stack, as ``pulumi up`` would, and write its outputs for the operator's command.
+
+        The file also says, under ``local``, where this AWS is.
+        """
         config, token = with_token({**stack_config(name), **(overrides or {})})
         self.say.line(f"Deploying stack {name} to the local AWS")
         deployment = deploy(name, config, self.workshop, self._tell)
         self.say.line(f"{len(deployment.resources)} resources in {deployment.seconds:.2f} s")
         target = self.folder / f"outputs.{name}.json"
-        target.write_text(json.dumps(deployment.outputs, indent=2))
+        where = {"endpoint_url": self.aws.endpoint, "region": self.aws.region}
+        target.write_text(json.dumps({**deployment.outputs, "local": where}, indent=2))
         return LocalStack(deployment, token)
 
     def _tell(self, made: Made) -> None:

@@ -1,14 +1,27 @@
 """Makers of every resource type that the program uses."""
 
-from . import compute, gateway, identity, messaging, observability, storage
+from . import (
+    buckets,
+    compute,
+    events,
+    firewall,
+    gateway,
+    identity,
+    messaging,
+    observability,
+    storage,
+)
 from .registry import UnknownInputError, UnknownTypeError, Workshop, call, make
 
 __all__ = [
     "UnknownInputError",
     "UnknownTypeError",
     "Workshop",
+    "buckets",
     "call",
     "compute",
+    "events",
+    "firewall",
     "gateway",
     "identity",
     "make",

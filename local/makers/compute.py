@@ -3,6 +3,7 @@
 import io
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import pulumi
 from components import archives
 
 from .registry import Inputs, Outputs, Workshop, auto_name, makes
+from .shapes import api_shape
 
+DESTINATIONS = {"sqs": ("sqs:SendMessage", "{}"), "s3": ("s3:PutObject", "{}/*")}
+"""By service, what a role needs to keep failed events there, and on what; the emulator fills no bucket."""
 POLLER_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+STREAM_ACTIONS = ("dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream")
 
 
 class LocalSetupError(RuntimeError):
@@ -66,41 +71,105 @@ def permission(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outp
     statement = auto_name(name)
     workshop.aws.client("lambda").add_permission(
         StatementId=statement,
-        **inputs.pick(FunctionName="function", Action="action", Principal="principal", SourceArn="sourceArn"),
+        **inputs.pick(
+            FunctionName="function",
+            Action="action",
+            Principal="principal",
+            SourceArn="sourceArn",
+            SourceAccount="sourceAccount",
+        ),
     )
     return statement, {"statementId": statement}
 
 
+@makes("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig")
+def function_event_invoke_config(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]:
+    """Say what becomes of events that a function fails on."""
+    name: str = inputs["functionName"]
+    destinations = api_shape(inputs.get("destinationConfig", {}))
+    client = workshop.aws.client("lambda")
+    role = client.get_function(FunctionName=name)["Configuration"]["Role"]
+    for each in destinations.values():
+        _check_destination(workshop, role, each["Destination"])
+    client.put_function_event_invoke_config(
+        FunctionName=name,
+        DestinationConfig=destinations,
+        **inputs.pick(
+            MaximumRetryAttempts="maximumRetryAttempts", MaximumEventAgeInSeconds="maximumEventAgeInSeconds"
+        ),
+    )
+    return name, {}
+
+
 @makes("aws:lambda/eventSourceMapping:EventSourceMapping")
 def event_source_mapping(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Attach a function to a queue, if its role may drain that queue."""
-    queue_arn: str = inputs["eventSourceArn"]
+    """Attach a function to a queue or a table's stream, if its role may read there.
+
+    Of a stream's settings the emulator keeps all and does the filter, the batch size and the age; it never
+    waits for a batch, and tries a batch again that failed until its oldest record is too old.
+    """
+    source: str = inputs["eventSourceArn"]
     client = workshop.aws.client("lambda")
     role = client.get_function(FunctionName=inputs["functionName"])["Configuration"]["Role"]
-    _check_poller(workshop, role, queue_arn)
+    _check_poller(workshop, role, source)
     wanted = inputs.pick(
         FunctionName="functionName",
         BatchSize="batchSize",
         MaximumBatchingWindowInSeconds="maximumBatchingWindowInSeconds",
         FunctionResponseTypes="functionResponseTypes",
+        StartingPosition="startingPosition",
+        BisectBatchOnFunctionError="bisectBatchOnFunctionError",
+        MaximumRetryAttempts="maximumRetryAttempts",
+        MaximumRecordAgeInSeconds="maximumRecordAgeInSeconds",
+        ParallelizationFactor="parallelizationFactor",
     )
-    if "scalingConfig" in inputs:
-        wanted["ScalingConfig"] = {"MaximumConcurrency": inputs["scalingConfig"]["maximumConcurrency"]}
-    made = client.create_event_source_mapping(EventSourceArn=queue_arn, **wanted)
+    for key, given in (("ScalingConfig", "scalingConfig"), ("FilterCriteria", "filterCriteria")):
+        if given in inputs:
+            wanted[key] = api_shape(inputs[given])
+    if "destinationConfig" in inputs:
+        failed: str = inputs["destinationConfig"]["onFailure"]["destinationArn"]
+        _check_destination(workshop, role, failed)
+        wanted["DestinationConfig"] = {"OnFailure": {"Destination": failed}}
+    made = client.create_event_source_mapping(EventSourceArn=source, **wanted)
     return made["UUID"], {"uuid": made["UUID"]}
 
 
-def _check_poller(workshop: Workshop, role: str, queue_arn: str) -> None:
+def _check_poller(workshop: Workshop, role: str, source_arn: str) -> None:
     """Refuse a mapping whose role may not poll, as Lambda does; the emulator polls with no role at all."""
-    results = workshop.aws.client("iam").simulate_principal_policy(
-        PolicySourceArn=role, ActionNames=list(POLLER_ACTIONS), ResourceArns=[queue_arn]
-    )["EvaluationResults"]
-    for result in results:
-        if result["EvalDecision"] != "allowed":
-            action = result["EvalActionName"].partition(":")[2]
+    if ":dynamodb:" not in source_arn:
+        if denied := _denied(workshop, role, POLLER_ACTIONS, source_arn):
             raise LocalSetupError(
-                f"the provided execution role does not have permissions to call {action} on SQS"
+                f"the provided execution role does not have permissions to call {denied[0]} on SQS"
             )
+        return
+    if denied := _denied(workshop, role, STREAM_ACTIONS, source_arn):
+        raise LocalSetupError(
+            f"cannot access stream {source_arn}: the execution role may not {', '.join(denied)}"
+        )
+
+
+def _check_destination(workshop: Workshop, role: str, arn: str) -> None:
+    """Refuse a place for failed events that the function's role may not write to."""
+    service = arn.split(":")[2]
+    if service not in DESTINATIONS:
+        raise LocalSetupError(f"failed events can go to {', '.join(DESTINATIONS)}, not to {arn}")
+    action, resource = DESTINATIONS[service]
+    if denied := _denied(workshop, role, (action,), resource.format(arn)):
+        raise LocalSetupError(
+            f"the function's execution role does not have permissions to call {denied[0]} on {arn}"
+        )
+
+
+def _denied(workshop: Workshop, role: str, actions: Sequence[str], arn: str) -> list[str]:
+    """Return those of a service's actions that a role may not do, without the service's name."""
+    results = workshop.aws.client("iam").simulate_principal_policy(
+        PolicySourceArn=role, ActionNames=list(actions), ResourceArns=[arn]
+    )["EvaluationResults"]
+    return [
+        result["EvalActionName"].partition(":")[2]
+        for result in results
+        if result["EvalDecision"] != "allowed"
+    ]
 
 
 def zipped(archive: Any) -> bytes:  # noqa: ANN401 - an asset as Pulumi hands it over

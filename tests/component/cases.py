@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pulumi
 
-from components import Authorizer, Consumer, Dashboard, FrontDoor
+from components import Authorizer, Consumer, Dashboard, FrontDoor, Limiter
 from sluice import tokens
 
 from .recording import ACCOUNT, REGION, Plan, arn, component_plan
@@ -25,6 +25,26 @@ CONSUMER_ARGS: Mapping[str, object] = {
     "queue_visibility_timeout_seconds": 180,
     "code": str(ROOT / "examples" / "recorder"),
     "entry": "recorder:record_handler",
+}
+LIMITER_ARGS: Mapping[str, object] = {
+    "access_log_name": "door-access-log",
+    "access_log_arn": arn("logs", "log-group:door-access-log"),
+}
+STAGE_ARN = f"arn:aws:apigateway:{REGION}::/restapis/a1b2c3d4e5/stages/v1"
+PROTECTING: Mapping[str, object] = {
+    **LIMITER_ARGS,
+    "stage_arn": STAGE_ARN,
+    "api_name": "door-api",
+    "stage_name": "v1",
+}
+LIMITER_NAMES = {
+    "ingest": "limiter-ingest",
+    "enforcer": "limiter-enforcer",
+    "wake_up_dead_letters": "limiter-dead",
+    "region": REGION,
+    "web_acl": "limiter-acl",
+    "api": "door-api",
+    "stage": "v1",
 }
 FRONT_DOOR_NAMES = {"api": "door-api", "stage": "v1", "queue": "door-queue", "dead_letter_queue": "door-dead"}
 
@@ -94,12 +114,66 @@ CASES = {
             **SHARED,
         },
     ),
+    "limiter": Case(Limiter, LIMITER_ARGS, frozenset({"web_acl_arn"})),
+    "limiter with a stage": Case(Limiter, PROTECTING),
+    "limiter with everything": Case(
+        Limiter,
+        {
+            **PROTECTING,
+            "windows": [
+                {
+                    "name": "day",
+                    "limit": 500,
+                    "kind": "calendar",
+                    "period": "day",
+                    "time_zone": "Asia/Kolkata",
+                },
+                {"name": "week", "limit": 2_000, "kind": "rolling", "length_seconds": 604_800},
+                {"name": "month", "limit": 5_000, "kind": "calendar", "period": "month"},
+            ],
+            "count_only": True,
+            "ipv6_prefix": 64,
+            "ipv6_site_prefix": 48,
+            "ipv6_site_limits": {"day": 50_000},
+            "uncounted_statuses": ["404", "5xx"],
+            "uncounted_methods": ["HEAD", "OPTIONS"],
+            "uncounted_routes": ["/health", "/ready"],
+            "weights": {"/orders": 5},
+            "allow": ["198.51.100.0/24", "203.0.113.9/32", "2001:db8:7::/48"],
+            "overrides": [
+                {"network": "192.0.2.0/24", "limits": {"day": 1_000, "week": 3_000}},
+                {"network": "2001:db8:8::/48", "limits": {"month": 9_000}},
+            ],
+            "sets_per_family": 2,
+            "retry_after_seconds": 600,
+            "cors_origin": "https://shop.example.com",
+            "burst_limit": 100,
+            "burst_window_seconds": 120,
+            "managed_rule_groups": ["AWSManagedRulesCommonRuleSet", "AWSManagedRulesKnownBadInputsRuleSet"],
+            "log_blocked": True,
+            "deletion_protection": True,
+            "block_rate_alarm": 7,
+            **SHARED,
+        },
+    ),
+    "limiter with a key and as many sets as it may have": Case(
+        Limiter,
+        {
+            **PROTECTING,
+            "windows": [{"name": "minute", "limit": 5, "length_seconds": 60}],
+            "allow_short_windows": True,
+            "sets_per_family": 20,
+            "log_blocked": True,
+            "kms_key_arn": KEY,
+        },
+    ),
     "dashboard": Case(Dashboard, {"consumer": {"function": "worker"}}),
     "dashboard with everything": Case(
         Dashboard,
         {
             "front_door": FRONT_DOOR_NAMES,
             "authorizer": {"function": "decider"},
+            "limiter": LIMITER_NAMES,
             "consumer": {"function": "worker"},
             **SHARED,
         },

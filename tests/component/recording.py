@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -29,6 +30,9 @@ TABLE = "aws:dynamodb/table:Table"
 FUNCTION = "aws:lambda/function:Function"
 ROLE = "aws:iam/role:Role"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+BUCKET = "aws:s3/bucket:Bucket"
+BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
+IP_SET = "aws:wafv2/ipSet:IpSet"
 
 Values = dict[str, Any]
 
@@ -41,6 +45,11 @@ def arn(service: str, rest: str) -> str:
 def physical(name: str) -> str:
     """Return what a resource is called in AWS, as Pulumi's auto-naming would."""
     return f"{name}-1a2b3c4"
+
+
+def identifier(name: str) -> str:
+    """Return an identifier as WAF gives one to whatever has this name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
 def _queue(name: str, _inputs: Values) -> Values:
@@ -69,8 +78,37 @@ def _mapping(_name: str, _inputs: Values) -> Values:
     return {"id": "3f2d6c1e", "uuid": "3f2d6c1e", "arn": arn("lambda", "event-source-mapping:3f2d6c1e")}
 
 
-def _table(name: str, _inputs: Values) -> Values:
-    return {"id": name, "name": name, "arn": arn("dynamodb", f"table/{name}")}
+def _table(name: str, inputs: Values) -> Values:
+    table = arn("dynamodb", f"table/{name}")
+    stream = {"streamArn": f"{table}/stream/2025-01-01T00:00:00.000"} if inputs.get("streamEnabled") else {}
+    return {"id": name, "name": name, "arn": table, **stream}
+
+
+def _bucket(name: str, _inputs: Values) -> Values:
+    return {"id": name, "bucket": name, "arn": f"arn:aws:s3:::{name}"}
+
+
+def _ip_set(name: str, _inputs: Values) -> Values:
+    number = identifier(name)
+    return {"id": number, "name": name, "arn": arn("wafv2", f"regional/ipset/{name}/{number}")}
+
+
+def _rule_group(name: str, _inputs: Values) -> Values:
+    number = identifier(name)
+    return {"id": number, "name": name, "arn": arn("wafv2", f"regional/rulegroup/{name}/{number}")}
+
+
+def _web_acl(name: str, _inputs: Values) -> Values:
+    number = identifier(name)
+    return {"id": number, "name": name, "arn": arn("wafv2", f"regional/webacl/{name}/{number}")}
+
+
+def _event_rule(name: str, _inputs: Values) -> Values:
+    return {"id": name, "name": name, "arn": arn("events", f"rule/{name}")}
+
+
+def _named_log_group(name: str, inputs: Values) -> Values:
+    return _log_group(inputs.get("name", name), inputs)
 
 
 def _rest_api(name: str, _inputs: Values) -> Values:
@@ -117,7 +155,7 @@ OUTPUTS: Mapping[str, Callable[[str, Values], Values]] = {
     ROLE: _role,
     ROLE_POLICY: _just_an_id,
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _just_an_id,
-    LOG_GROUP: _log_group,
+    LOG_GROUP: _named_log_group,
     ALARM: _alarm,
     "aws:cloudwatch/dashboard:Dashboard": _dashboard,
     FUNCTION: _function,
@@ -137,14 +175,32 @@ OUTPUTS: Mapping[str, Callable[[str, Values], Values]] = {
     "aws:apigateway/stage:Stage": _stage,
     "aws:apigateway/methodSettings:MethodSettings": _just_an_id,
     "aws:apigateway/account:Account": _just_an_id,
+    BUCKET: _bucket,
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _just_an_id,
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": _just_an_id,
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _just_an_id,
+    BUCKET_POLICY: _just_an_id,
+    IP_SET: _ip_set,
+    "aws:wafv2/ruleGroup:RuleGroup": _rule_group,
+    "aws:wafv2/webAcl:WebAcl": _web_acl,
+    "aws:wafv2/webAclAssociation:WebAclAssociation": _just_an_id,
+    "aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration": _just_an_id,
+    "aws:cloudwatch/logResourcePolicy:LogResourcePolicy": _just_an_id,
+    "aws:cloudwatch/logSubscriptionFilter:LogSubscriptionFilter": _just_an_id,
+    "aws:cloudwatch/eventRule:EventRule": _event_rule,
+    "aws:cloudwatch/eventTarget:EventTarget": _just_an_id,
+    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": _just_an_id,
     "pulumi:providers:aws": _just_an_id,
 }
 """What AWS adds to the inputs of a resource, by its type; a type that is not here is an error."""
 
 CALLS: Mapping[str, Values] = {
     "aws:index/getPartition:getPartition": {"id": "aws", "partition": "aws", "dnsSuffix": "amazonaws.com"},
+    "aws:index/getCallerIdentity:getCallerIdentity": {
+        "id": ACCOUNT, "accountId": ACCOUNT, "userId": "AIDAEXAMPLE", "arn": f"arn:aws:iam::{ACCOUNT}:user/u",
+    },
     "aws:index/getRegion:getRegion": {"id": REGION, "region": REGION, "name": REGION},
-}
+}  # fmt: skip
 """What the provider's functions answer."""
 
 

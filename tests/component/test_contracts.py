@@ -6,12 +6,26 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from components import COMPONENTS, Authorizer, Consumer, Dashboard, FrontDoor, api_definition
+from components import COMPONENTS, Authorizer, Consumer, Dashboard, FrontDoor, Limiter, api_definition
 from sluice import tokens
 
-from .cases import CASES, CONSUMER_ARGS, DECIDER, DIGESTS, KEY, QUEUE_ARN, ROOT, TOPIC, Case, planned
+from .cases import (
+    CASES,
+    CONSUMER_ARGS,
+    DECIDER,
+    DIGESTS,
+    KEY,
+    LIMITER_ARGS,
+    PROTECTING,
+    QUEUE_ARN,
+    ROOT,
+    TOPIC,
+    Case,
+    planned,
+)
 from .recording import (
     ALARM,
+    BUCKET_POLICY,
     COMPONENT_PREFIX,
     FUNCTION,
     LOG_GROUP,
@@ -29,17 +43,23 @@ from .recording import (
 
 KEYED = [name for name, case in CASES.items() if "kms_key_arn" in case.args]
 KEYLESS = [name for name in CASES if name not in KEYED]
+LIMITERS = [name for name, case in CASES.items() if case.component is Limiter]
 WITH_FUNCTION = [
     "authorizer token",
     "authorizer token with everything",
     "consumer",
     "consumer with a key and no table",
     "consumer with everything",
+    *LIMITERS,
 ]
 LOGGING = ["logs:CreateLogStream", "logs:PutLogEvents"]
+KEEPING = ["s3:PutObject"]
 
 PLACEHOLDERS = {
     "<n>": r"\d+",
+    "<part>": "logs|role|policy|function|retries",
+    "<queue>": "queue|queue-policy|dead-letters|dead-letters-policy|dead-letters-redrive",
+    "<subject>": "[a-z]+(-[a-z]+){0,2}",
     "<answer>": "(accepted|refused|broken)",
     "<type>": "|".join(
         each.response_type.lower().replace("_", "-") for each in api_definition.GATEWAY_ANSWERS
@@ -52,8 +72,13 @@ def documented_children(component: type[pulumi.ComponentResource]) -> set[str]:
     """Return a pattern for each child that the class docstring names, less the component's own name."""
     _, _, children = (component.__doc__ or "").partition("Children")
     roles = set(re.findall(r"``<name>-([^`]+)``", children))
-    if "``...-policy``" in children:
-        roles |= {"queue-policy", "dead-letters-policy"}
+    # A name that begins with dots continues those that are named before "with".
+    for clause in children.split(";"):
+        named, _, behind = clause.partition(" with ")
+        endings = re.findall(r"``\.\.\.([^`]+)``", behind)
+        roles |= {
+            f"{stem}{ending}" for stem in re.findall(r"``<name>-([^`]+)``", named) for ending in endings
+        }
     for placeholder, pattern in PLACEHOLDERS.items():
         roles = {each.replace(placeholder, f"({pattern})") for each in roles}
     return roles
@@ -157,10 +182,11 @@ def has_variables(plan: Plan) -> bool:
 @pytest.mark.parametrize("case", WITH_FUNCTION)
 def test_a_function_has_the_customer_key_where_it_has_variables(case: str) -> None:
     plan = planned(case)
-    key = KEY if case in KEYED and has_variables(plan) else None
-    assert plan["unit-function"].inputs.get("kmsKeyArn") == key, (
-        "Lambda keeps no key without variables, so each preview would show it as new"
-    )
+    for function in plan.of(FUNCTION):
+        key = KEY if case in KEYED and "environment" in function.inputs else None
+        assert function.inputs.get("kmsKeyArn") == key, (
+            "Lambda keeps no key without variables, so each preview would show it as new"
+        )
 
 
 def test_functions_with_variables_and_without_have_been_given_a_key() -> None:
@@ -184,10 +210,15 @@ def test_roles_may_use_the_customer_key_and_no_other(case: str) -> None:
         if actions:
             granted.setdefault(name, set()).update(actions)
             assert statement["Resource"] == [KEY]
+    of_function = (READING_VARIABLES if has_variables(plan) else set()) | (
+        KEEPING_A_TABLE if plan.of(TABLE) else set()
+    )
     wanted = {
         "unit-role-policy": SENDING,
-        "unit-policy": (READING_VARIABLES if has_variables(plan) else set())
-        | (KEEPING_A_TABLE if plan.of(TABLE) else set()),
+        "unit-policy": of_function,
+        # The dead letters' bucket asks for no more: to encrypt an object needs GenerateDataKey.
+        "unit-ingest-policy": of_function,
+        "unit-enforcer-policy": of_function,
     }
     assert granted == {
         each.name: wanted[each.name] for each in plan.of(ROLE_POLICY) if case in KEYED and wanted[each.name]
@@ -199,15 +230,21 @@ def test_no_role_may_do_anything_to_everything(case: str) -> None:
     for name, statement in planned(case).statements(ROLE, ROLE_POLICY):
         assert not any("*" in action for action in statement["Action"]), name
         for resource in statement.get("Resource", []):
-            assert re.fullmatch(r"arn:aws:[^*]+(?<!:)(:\*)?", resource), name
+            assert re.fullmatch(r"arn:aws:[^*]+(?<![:/])([:/]\*)?", resource), name
             assert resource.endswith(":*") == (statement["Action"] == LOGGING), name
+            assert resource.endswith("/*") == (statement["Action"] == KEEPING), "any object of one bucket"
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_only_wildcard_is_a_denial_in_queue_policies(case: str) -> None:
-    for name, statement in planned(case).statements(QUEUE_POLICY):
-        assert (statement["Effect"], statement["Action"]) == ("Deny", ["sqs:*"]), name
-        assert "*" not in "".join(statement["Resource"]), name
+def test_the_only_wildcard_is_a_denial_in_policies_of_queues_and_buckets(case: str) -> None:
+    denied = {QUEUE_POLICY: ("Deny", ["sqs:*"]), BUCKET_POLICY: ("Deny", ["s3:*"])}
+    for type_, denial in denied.items():
+        for name, statement in planned(case).statements(type_):
+            assert (statement["Effect"], statement["Action"]) == denial, name
+            whole = {each.removesuffix("/*") for each in statement["Resource"]}
+            assert len(whole) == 1, name
+            assert "*" not in "".join(whole), name
+            assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}, name
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -234,14 +271,19 @@ def test_the_api_s_role_may_send_to_its_queue_and_nothing_else() -> None:
 @pytest.mark.parametrize("case", WITH_FUNCTION)
 def test_a_function_writes_to_its_own_log_alone(case: str) -> None:
     plan = planned(case)
-    (group,) = plan.of(LOG_GROUP)
-    logging = [
-        statement
-        for _, statement in plan.statements(ROLE_POLICY)
-        if any(action.startswith("logs:") for action in statement["Action"])
-    ]
-    assert logging == [{"Effect": "Allow", "Action": LOGGING, "Resource": [f"{group.outputs['arn']}:*"]}]
-    assert plan["unit-function"].inputs["loggingConfig"]["logGroup"] == group.outputs["name"]
+    functions = plan.of(FUNCTION)
+    assert functions
+    for function in functions:
+        unit = function.name.removesuffix("-function")
+        group = plan[f"{unit}-logs"]
+        logging = [
+            statement
+            for name, statement in plan.statements(ROLE_POLICY)
+            if name == f"{unit}-policy" and any(action.startswith("logs:") for action in statement["Action"])
+        ]
+        assert logging == [{"Effect": "Allow", "Action": LOGGING, "Resource": [f"{group.outputs['arn']}:*"]}]
+        assert function.inputs["loggingConfig"]["logGroup"] == group.outputs["name"]
+        assert function.inputs["role"] == plan[f"{unit}-role"].outputs["arn"]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -262,6 +304,16 @@ def test_every_alarm_tells_the_topic(case: str) -> None:
         ("consumer", set()),
         ("consumer with a key and no table", set()),
         ("consumer with everything", {"errors", "throttles"}),
+        ("limiter", set()),
+        ("limiter with a stage", set()),
+        (
+            "limiter with everything",
+            {
+                *("ingest-errors", "dead-letters", "lost-letters", "malformed", "lag", "block-rate"),
+                *("enforcer-errors", "enforcer-silent", "stream", "release", "wake-ups", "fill"),
+                *("unreadable", "missing"),
+            },
+        ),
     ],
 )
 def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) -> None:
@@ -306,6 +358,15 @@ def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) ->
             Case(Consumer, {key: value for key, value in CONSUMER_ARGS.items() if key != "queue_arn"}),
             "queue_arn",
         ),
+        (Case(Limiter, {}), "access_log_arn access_log_name"),
+        (Case(Limiter, {**LIMITER_ARGS, "window": []}), "window"),
+        (Case(Limiter, {**LIMITER_ARGS, "windows": []}), "windows"),
+        (Case(Limiter, {**LIMITER_ARGS, "sets_per_family": 21}), "sets_per_family"),
+        (Case(Limiter, {**LIMITER_ARGS, "access_log_arn": "log-group"}), "access_log_arn"),
+        (Case(Limiter, {**LIMITER_ARGS, "burst_window_seconds": 60}), "burst_window_seconds"),
+        (Case(Limiter, {**LIMITER_ARGS, "log_blocked": True}), "log_blocked"),
+        (Case(Limiter, {**PROTECTING, "stage_name": None}), "stage_name"),
+        (Case(Limiter, {**LIMITER_ARGS, "ipv6_site_prefix": 48}), "ipv6_site_limits"),
         (Case(Dashboard, {}), "front_door"),
         (Case(Dashboard, {"consumer": {"function": "worker"}, "panels": []}), "panels"),
         (Case(FrontDoor, {"log_retention_days": 31}), "log_retention_days"),
@@ -315,7 +376,7 @@ def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) ->
 )
 def test_wrong_arguments_are_refused_before_any_child_exists(wrong: Case, path: str) -> None:
     refusal, plan = refused_plan(wrong.component, wrong.args)
-    assert [each.path for each in refusal.problems] == [path]
+    assert [each.path for each in refusal.problems] == path.split()
     assert not plan.children
 
 
@@ -341,7 +402,11 @@ def test_what_flows_from_other_resources_may_be_an_output(case: str) -> None:
 
 @pytest.mark.parametrize(
     ("case", "function"),
-    [("front door with everything", "getPartition"), ("dashboard", "getRegion")],
+    [
+        ("front door with everything", "getPartition"),
+        ("dashboard", "getRegion"),
+        ("limiter", "getRegion getCallerIdentity"),
+    ],
 )
 def test_what_a_component_asks_of_aws_it_asks_of_its_own_provider(case: str, function: str) -> None:
     def program() -> None:
@@ -352,5 +417,6 @@ def test_what_a_component_asks_of_aws_it_asks_of_its_own_provider(case: str, fun
 
     plan = plan_of(program)
     abroad = f"{plan['abroad'].urn}::{plan['abroad'].outputs['id']}"
-    assert plan.asked == {f"aws:index/{function}:{function}": abroad}, "the default one is of another Region"
+    asked = {f"aws:index/{each}:{each}": abroad for each in function.split()}
+    assert plan.asked == asked, "the default one is of another Region"
     assert {each.provider for each in plan.children if each.name != "abroad"} == {abroad}

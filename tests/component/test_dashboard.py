@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from components import Dashboard, authorizer, consumer, front_door
+from components import Dashboard, authorizer, consumer, front_door, limiter
 from components.front_door import FrontDoorNames
+from components.limiter import LimiterNames
 
 from .cases import FRONT_DOOR_NAMES, planned
 from .recording import REGION, Plan, component_plan
@@ -16,10 +17,25 @@ DOOR: FrontDoorNames = {
     "queue": "door-queue",
     "dead_letter_queue": "door-dead",
 }
-NAMES = {"front_door": DOOR, "authorizer": {"function": "decider"}, "consumer": {"function": "worker"}}
+COUNTING: LimiterNames = {
+    "ingest": "limiter-ingest",
+    "enforcer": "limiter-enforcer",
+    "wake_up_dead_letters": "limiter-dead",
+    "region": REGION,
+    "web_acl": "limiter-acl",
+    "api": "door-api",
+    "stage": "v1",
+}
+NAMES = {
+    "front_door": DOOR,
+    "authorizer": {"function": "decider"},
+    "limiter": COUNTING,
+    "consumer": {"function": "worker"},
+}
 TITLES = {
     "front_door": [each.title for each in front_door.panels(DOOR)],
     "authorizer": [each.title for each in authorizer.panels({"function": "decider"})],
+    "limiter": [each.title for each in limiter.panels(COUNTING)],
     "consumer": [each.title for each in consumer.panels({"function": "worker"})],
 }
 
@@ -56,6 +72,13 @@ def test_the_graphs_are_of_the_given_names_in_the_stack_s_region() -> None:
         ("FunctionName", "decider"),
         ("FunctionName", "worker"),
         ("service", "worker"),
+        ("FunctionName", "limiter-ingest"),
+        ("FunctionName", "limiter-enforcer"),
+        ("service", "limiter-ingest"),
+        ("service", "limiter-enforcer"),
+        ("WebACL", "limiter-acl"),
+        ("Rule", "ALL"),
+        ("Region", REGION),
     }
 
 

@@ -15,6 +15,10 @@ def test_the_public_names_are_these() -> None:
         "FrontDoorArgs",
         "InvalidArgsError",
         "LayerBuildError",
+        "Limiter",
+        "LimiterArgs",
+        "OverrideArgs",
         "Problem",
+        "WindowArgs",
     ]
     assert all(hasattr(components, each) for each in components.__all__)

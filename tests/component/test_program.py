@@ -3,13 +3,15 @@ import runpy
 from collections.abc import Collection
 
 import pytest
+import yaml
 
 from local.program import stack_config
 from local.stack import with_token
 from settings import SettingsError
+from sluice.limiter import rules
 
 from .cases import ROOT
-from .recording import COMPONENT_PREFIX, FUNCTION, Plan, plan_of
+from .recording import COMPONENT_PREFIX, FUNCTION, IP_SET, REGION, Plan, plan_of
 
 RECORDER = {"code": "examples/recorder", "entry": "recorder:record_handler"}
 
@@ -40,11 +42,12 @@ def refused(
     return refusals[0], plan
 
 
-def test_the_program_is_the_four_components_and_nothing_beside_them() -> None:
+def test_the_program_is_the_five_components_and_nothing_beside_them() -> None:
     plan = run("dev")
     assert {each.name: each.type.removeprefix(COMPONENT_PREFIX) for each in plan.components} == {
         "authorizer": "Authorizer",
         "front-door": "FrontDoor",
+        "limiter": "Limiter",
         "consumer": "Consumer",
         "dashboard": "Dashboard",
     }
@@ -60,6 +63,12 @@ def test_the_dev_stack_exports_where_everything_is() -> None:
         "access_log": plan["front-door-access-log"].outputs["name"],
         "authorizer_function": plan["authorizer-function"].outputs["name"],
         "authorizer_log": plan["authorizer-logs"].outputs["name"],
+        "limiter": {
+            "counters": plan["limiter-counters"].outputs["name"],
+            "blocks": plan["limiter-blocks"].outputs["name"],
+            "rules": plan.exports["limiter"]["rules"],
+            "region": REGION,
+        },
         "consumer_function": plan["consumer-function"].outputs["name"],
         "consumer_log": plan["consumer-logs"].outputs["name"],
         "consumer_table": plan["consumer-table"].outputs["name"],
@@ -75,12 +84,43 @@ def test_the_dev_stack_is_guarded_by_its_own_authorizer_and_drained_by_its_own_c
     assert plan["consumer-mapping"].inputs["eventSourceArn"] == plan["front-door-queue"].outputs["arn"]
 
 
+def test_the_limiter_counts_and_protects_this_front_door_by_the_stack_s_windows() -> None:
+    plan = run("dev")
+    log = plan["front-door-access-log"].outputs
+    assert plan["limiter-subscription"].inputs["logGroup"] == log["name"]
+    assert plan["limiter-log-permission"].inputs["sourceArn"] == f"{log['arn']}:*"
+    stage = plan["front-door-stage"].outputs["arn"]
+    assert plan["limiter-web-acl-association"].inputs["resourceArn"] == stage
+    written = rules.loads(plan.exports["limiter"]["rules"])
+    given = json.loads(stack_config("dev")["sluice:limiter"])["windows"]
+    assert {each.name: each.limit for each in written.windows} == {
+        each["name"]: each["limit"] for each in given
+    }
+
+
+def test_the_stack_with_short_windows_is_guarded_by_its_limits_alone() -> None:
+    plan = run("limits")
+    assert plan["front-door-method"].inputs["authorization"] == "NONE"
+    written = rules.loads(plan.exports["limiter"]["rules"])
+    assert all(each.buckets.longest < 15 * 60 * 1000 for each in written.windows)
+
+
+@pytest.mark.parametrize("stack", ["dev", "limits"])
+def test_what_the_enforcer_writes_outlives_another_deployment(stack: str) -> None:
+    # A changed IP set is written with the state's token and addresses: the state is to be as new as can be.
+    assert yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["options"] == {"refresh": "always"}
+    sets = run(stack).of(IP_SET)
+    assert len(sets) >= 4
+    assert all(each.ignore_changes == ("addresses",) for each in sets)
+
+
 def test_the_open_stack_lets_everybody_call() -> None:
     plan = run("open")
     assert plan["front-door-method"].inputs["authorization"] == "NONE"
     assert [each.name for each in plan.of(FUNCTION)] == ["consumer-function"]
     absent = {key for key, value in plan.exports.items() if value is None}
-    assert absent == {"authorizer_function", "authorizer_log"}
+    assert absent == {"authorizer_function", "authorizer_log", "limiter"}
+    assert "limiter" not in plan
     assert set(plan.exports) == set(run("dev").exports), "whoever reads the exports finds the same keys"
 
 
@@ -88,11 +128,15 @@ def test_what_is_set_once_reaches_every_component() -> None:
     key, topic = "arn:aws:kms:eu-central-1:123456789012:key/1", "arn:aws:sns:eu-central-1:123456789012:alarms"
     plan = run("dev", kms_key_arn=key, alarm_topic_arn=topic, log_retention_days="7")
     groups = plan.of("aws:cloudwatch/logGroup:LogGroup")
-    assert len(groups) == 3
+    assert {each.name for each in groups} == {
+        *("front-door-access-log", "authorizer-logs", "consumer-logs"),
+        *("limiter-ingest-logs", "limiter-enforcer-logs"),
+    }
     assert {(each.inputs["kmsKeyId"], each.inputs["retentionInDays"]) for each in groups} == {(key, 7)}
     assert {each.name.split("-")[0] for each in plan.of("aws:cloudwatch/metricAlarm:MetricAlarm")} == {
         "front",
         "authorizer",
+        "limiter",
         "consumer",
     }
 

@@ -68,6 +68,8 @@ def camel(value: Any) -> Any:
     """Return arguments as a program in another language sends them: camelCase, every number a float."""
     if isinstance(value, dict):
         return {re.sub("_([a-z])", lambda match: match[1].upper(), k): camel(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [camel(each) for each in value]
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value

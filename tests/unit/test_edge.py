@@ -171,6 +171,7 @@ def test_a_deployed_response_decides_status_and_headers() -> None:
 def test_the_edge_has_to_give_what_the_emulator_does_not() -> None:
     assert {kind: status for kind, (status, _) in FAULTS.items()} == {
         "BAD_REQUEST_BODY": 400,
+        "WAF_FILTERED": 403,
         "MISSING_AUTHENTICATION_TOKEN": 403,
         "REQUEST_TOO_LARGE": 413,
         "API_CONFIGURATION_ERROR": 500,

@@ -4,28 +4,59 @@ from itertools import combinations
 
 import pytest
 
-from components import authorizer, consumer, dashboard, front_door
+from components import authorizer, consumer, dashboard, front_door, limiter
 from components.dashboard import COLUMNS, DashboardArgs
 from components.front_door import FrontDoorNames
-from components.monitoring import Alarm, Metric, Missing, Panel, lambda_metric
+from components.limiter import LimiterNames
+from components.monitoring import (
+    Alarm,
+    Comparison,
+    Formula,
+    Metric,
+    Missing,
+    Panel,
+    lambda_metric,
+    own_metric,
+)
 from handlers import consumer as consumer_handler
+from handlers import enforce, ingest
+from handlers.counting import Tally
+from handlers.emf import Unit
+from handlers.enforcement import Report
 
-from .aws_metrics import GAUGES, METRICS
+from .aws_metrics import CONSUMER_COUNTS, ENFORCER_COUNTS, GAUGES, INGEST_COUNTS, METRICS
 
 FRONT_DOOR: FrontDoorNames = {"api": "api", "stage": "v1", "queue": "queue", "dead_letter_queue": "dead"}
+LIMITER: LimiterNames = {
+    "ingest": "ingest",
+    "enforcer": "enforcer",
+    "wake_up_dead_letters": "late",
+    "region": "eu-west-1",
+    "web_acl": "acl",
+    "api": "api",
+    "stage": "v1",
+}
 ALL: DashboardArgs = {
     "front_door": FRONT_DOOR,
     "authorizer": {"function": "guard"},
+    "limiter": LIMITER,
     "consumer": {"function": "worker"},
 }
 ALARMS = {
     "front_door": front_door.alarms(FRONT_DOOR),
     "authorizer": authorizer.alarms({"function": "guard"}),
+    "limiter": limiter.alarms(LIMITER),
     "consumer": consumer.alarms({"function": "worker"}),
 }
 EVERY_ALARM = [alarm for alarms in ALARMS.values() for alarm in alarms]
 EVERY_PANEL = dashboard.panels(ALL)
-EVERY_METRIC = [alarm.metric for alarm in EVERY_ALARM] + [
+
+
+def metrics_of(alarm: Alarm) -> list[Metric]:
+    return [*alarm.metric.metrics.values()] if isinstance(alarm.metric, Formula) else [alarm.metric]
+
+
+EVERY_METRIC = [metric for alarm in EVERY_ALARM for metric in metrics_of(alarm)] + [
     metric for panel in EVERY_PANEL for metric in panel.metrics
 ]
 
@@ -72,14 +103,16 @@ def test_an_alarm_can_fire_and_be_over(alarm: Alarm) -> None:
     assert alarm.threshold >= 1, "at or over 0 it would fire without anything wrong"
     assert alarm.period % 60 == 0
     assert alarm.periods * alarm.period <= 86_400, "the longest that CloudWatch evaluates"
-    assert alarm.missing is Missing.FINE, "no traffic is no fault"
+    wanted = Missing.FINE if alarm.comparison is Comparison.AT_LEAST else Missing.BAD
+    assert alarm.missing is wanted, "no traffic is no fault, but to be silent is one where that is looked for"
     assert alarm.description.endswith(".")
 
 
 def test_given_up_messages_are_looked_for_in_the_dead_letter_queue() -> None:
     alarms = {alarm.role: alarm for alarm in front_door.alarms(FRONT_DOOR)}
-    assert alarms["dead-letters-alarm"].metric.dimensions == {"QueueName": "dead"}
-    assert alarms["age-alarm"].metric.dimensions == {"QueueName": "queue"}
+    looked = {role: [each.dimensions for each in metrics_of(alarm)] for role, alarm in alarms.items()}
+    assert looked["dead-letters-alarm"] == [{"QueueName": "dead"}]
+    assert looked["age-alarm"] == [{"QueueName": "queue"}]
 
 
 def test_a_metric_of_a_function_is_found_by_its_name() -> None:
@@ -88,7 +121,52 @@ def test_a_metric_of_a_function_is_found_by_its_name() -> None:
 
 def test_the_metrics_of_the_consumer_are_those_that_it_counts() -> None:
     source = consumer_handler.__loader__.get_source(consumer_handler.__name__)  # type: ignore[union-attr]
-    assert set(re.findall(r'add_metric\("(\w+)"', source)) == set(METRICS[consumer.METRIC_NAMESPACE])
+    assert set(re.findall(r'add_metric\("(\w+)"', source)) == CONSUMER_COUNTS
+
+
+FULL_TALLY = Tally(
+    events=9, repeated=1, malformed=["x"], requests=8, counted=8, clients=2, lag=1, started=1, extended=1
+)
+FULL_REPORT = Report(block_lag=1, release_lag=1)
+
+
+def test_the_metrics_of_the_limiter_are_those_that_its_functions_count() -> None:
+    assert ingest.measured(FULL_TALLY).keys() == INGEST_COUNTS
+    assert enforce.measured(FULL_REPORT).keys() == ENFORCER_COUNTS
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [each for each in EVERY_METRIC if each.namespace == "Sluice"],
+    ids=lambda metric: f"{metric.dimensions['service']}-{metric.name}",
+)
+def test_a_metric_of_ours_is_looked_for_where_the_function_is_that_counts_it(metric: Metric) -> None:
+    counts = {"worker": CONSUMER_COUNTS, "ingest": INGEST_COUNTS, "enforcer": ENFORCER_COUNTS}
+    assert metric.name in counts[str(metric.dimensions["service"])]
+
+
+def test_what_is_measured_in_time_or_shares_is_never_summed() -> None:
+    told = {**ingest.measured(FULL_TALLY), **enforce.measured(FULL_REPORT)}
+    assert {name for name, (_, unit) in told.items() if unit is not Unit.COUNT} <= GAUGES
+
+
+def test_a_metric_of_our_own_is_found_by_the_function_that_makes_it() -> None:
+    assert own_metric("f", "SetFill", "Maximum") == Metric("Sluice", "SetFill", {"service": "f"}, "Maximum")
+
+
+def test_blocked_requests_are_those_of_all_rules_of_the_web_acl_in_its_region() -> None:
+    wanted = {"WebACL": "acl", "Rule": "ALL", "Region": "eu-west-1"}
+    looked = [each.dimensions for each in EVERY_METRIC if each.namespace == "AWS/WAFV2"]
+    assert looked == [wanted] * 2, "one graph and one alarm"
+
+
+@pytest.mark.parametrize("without", ["web_acl", "api", "stage"])
+def test_without_what_counts_requests_nothing_is_said_to_be_missing(without: str) -> None:
+    names: LimiterNames = {key: value for key, value in LIMITER.items() if key != without}  # type: ignore[assignment]
+    roles = {alarm.role for alarm in limiter.alarms(names)}
+    assert roles == {alarm.role for alarm in limiter.alarms(LIMITER)} - {"missing-alarm"}
+    shown = {metric.namespace for panel in limiter.panels(names) for metric in panel.metrics}
+    assert ("AWS/WAFV2" in shown) == (without != "web_acl")
 
 
 def test_every_panel_has_a_title_of_its_own() -> None:

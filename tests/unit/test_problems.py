@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import authorizer, consumer, dashboard, front_door
+from components import authorizer, consumer, dashboard, front_door, limiter
 from components.arguments import Problem
 from sluice import cli, tokens
 
@@ -234,6 +234,68 @@ CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
     *SHARED_BAD,
 ]
 
+LOG_GROUP = "arn:aws:logs:us-east-1:123456789012:log-group:/door/access-1234567"
+STAGE = "arn:aws:apigateway:us-east-1::/restapis/a1b2c3d4e5/stages/v1"
+LIMITER_GOOD: list[dict[str, Any]] = [
+    {},
+    {"access_log_arn": LOG_GROUP},
+    {"access_log_arn": OUTPUT, "stage_arn": OUTPUT, "api_name": OUTPUT, "stage_name": OUTPUT},
+    {"access_log_arn": "arn:aws-us-gov:logs:us-gov-west-1:123456789012:log-group:x"},
+    {"stage_arn": STAGE},
+    {"stage_arn": STAGE, "log_blocked": True, "managed_rule_groups": ["AWSManagedRulesCommonRuleSet"]},
+    {"api_name": "api", "stage_name": "v1"},
+    {"count_only": True, "deletion_protection": True, "log_blocked": False, "managed_rule_groups": []},
+    {"sets_per_family": 1},
+    {"sets_per_family": 20},
+    {"retry_after_seconds": 1},
+    {"retry_after_seconds": 2_678_400},
+    *[{"cors_origin": each} for each in ("*", "https://a.example.com", "http://localhost:8080")],
+    {"burst_limit": 10},
+    *[{"burst_limit": 2_000_000_000, "burst_window_seconds": each} for each in (60, 120, 300, 600)],
+    {"block_rate_alarm": 1},
+    {"block_rate_alarm": 1_000_000},
+    {"windows": [{"name": "day", "limit": 5, "length_seconds": 86_400}], "weights": {"/a": 2}},
+    {"allow": ["192.0.2.0/24"], "ipv6_prefix": 56},
+    *SHARED_GOOD,
+]
+LIMITER_BAD: list[tuple[str, dict[str, Any]]] = [
+    *[
+        ("access_log_arn", {"access_log_arn": each})
+        for each in ("", "door", f"{LOG_GROUP}:*", f"{LOG_GROUP}\n", KEY, 5)
+    ],
+    *[("stage_arn", {"stage_arn": each}) for each in ("", "v1", STAGE.replace("/stages", ""), LOG_GROUP, 5)],
+    *[("sets_per_family", {"sets_per_family": each}) for each in (0, 21, 1.5, "2", True)],
+    *[("retry_after_seconds", {"retry_after_seconds": each}) for each in (0, 2_678_401, "60")],
+    *[
+        ("cors_origin", {"cors_origin": each})
+        for each in ("", "example.com", "https://", "https://a.com/", "https://a.com\r\nX: y", "null", 5)
+    ],
+    *[("burst_limit", {"burst_limit": each}) for each in (9, 2_000_000_001, "100", 10.5)],
+    *[
+        ("burst_window_seconds", {"burst_limit": 10, "burst_window_seconds": each})
+        for each in (0, 59, 61, 3600, "60")
+    ],
+    ("burst_window_seconds", {"burst_window_seconds": 60}),
+    *[
+        ("managed_rule_groups[0]", {"stage_arn": STAGE, "managed_rule_groups": [each]})
+        for each in ("", "CommonRuleSet", "AWSManagedRules", "AWSManagedRules:x", 5)
+    ],
+    ("managed_rule_groups", {"stage_arn": STAGE, "managed_rule_groups": "AWSManagedRulesCommonRuleSet"}),
+    ("managed_rule_groups", {"managed_rule_groups": ["AWSManagedRulesCommonRuleSet"]}),
+    ("log_blocked", {"log_blocked": True}),
+    *[("block_rate_alarm", {"block_rate_alarm": each}) for each in (0, 1_000_001, 1.5)],
+    ("stage_name", {"api_name": "api"}),
+    ("api_name", {"stage_name": "v1"}),
+    *[
+        (key, {"stage_arn": STAGE, key: "true"})
+        for key in ("count_only", "deletion_protection", "log_blocked")
+    ],
+    ("windows[0].limit", {"windows": [{"name": "day", "limit": 0, "length_seconds": 86_400}]}),
+    ("ipv6_prefix", {"ipv6_prefix": 8}),
+    ("allow_short_windows", {"allow_short_windows": "yes"}),
+    *SHARED_BAD,
+]
+
 DASHBOARD_GOOD: list[dict[str, Any]] = [
     {"front_door": {"api": "a", "stage": "s", "queue": "q", "dead_letter_queue": "d"}},
     {"authorizer": {"function": "f"}, "front_door": None},
@@ -250,12 +312,14 @@ GOOD = {
     front_door.problems: FRONT_DOOR_GOOD,
     authorizer.problems: AUTHORIZER_GOOD,
     consumer.problems: CONSUMER_GOOD,
+    limiter.problems: LIMITER_GOOD,
     dashboard.problems: DASHBOARD_GOOD,
 }
 BAD = {
     front_door.problems: FRONT_DOOR_BAD,
     authorizer.problems: AUTHORIZER_BAD,
     consumer.problems: CONSUMER_BAD,
+    limiter.problems: LIMITER_BAD,
     dashboard.problems: DASHBOARD_BAD,
 }
 
@@ -426,3 +490,20 @@ def test_a_timeout_is_never_to_be_lowered_to_nothing() -> None:
     args: Any = {"timeout_seconds": 1, "queue_visibility_timeout_seconds": 5}
     (found,) = consumer.problems(args)
     assert "lower it to 0" not in found.remedy
+
+
+def test_what_is_wrong_with_a_limiter_is_told_at_once() -> None:
+    given: Any = {
+        "access_log_arn": "x",
+        "windows": [],
+        "sets_per_family": 0,
+        "burst_window_seconds": 7,
+        "log_blocked": True,
+        "kms_key_arn": "x",
+    }
+    assert set(paths(limiter.problems, given)) == given.keys()
+
+
+def test_what_belongs_into_a_web_acl_of_somebody_else_is_said_to() -> None:
+    (found,) = limiter.problems({"log_blocked": True})  # type: ignore[typeddict-item]
+    assert found.allowed == "nothing, without stage_arn: it belongs into your web ACL"

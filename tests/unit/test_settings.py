@@ -21,6 +21,7 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
 GOOD: dict[str, dict[str, Any]] = {
     "front_door": {},
     "authorizer": {"kind": "none"},
+    "limiter": {},
     "consumer": {"code": "examples/recorder", "entry": "recorder:record_handler"},
 }
 
@@ -64,10 +65,47 @@ def test_good_settings_are_the_components_arguments() -> None:
             "entry": "recorder:record_handler",
             "queue_visibility_timeout_seconds": 180,
         },
+        limiter=None,
     )
     assert front_door.problems(loaded.front_door) == []
     assert authorizer.problems(loaded.authorizer) == []
     assert consumer.problems(loaded.consumer) == []
+
+
+def test_there_is_a_limiter_where_it_is_enabled_and_nowhere_else() -> None:
+    windows = [{"name": "day", "limit": 5, "length_seconds": 86_400}]
+    assert settings.load(raw(limiter={"windows": windows})).limiter is None
+    assert settings.load(raw(limiter={"windows": windows, "enabled": False})).limiter is None
+    loaded = settings.load(raw(limiter={"windows": windows, "enabled": True}))
+    assert loaded.limiter == {"windows": windows}  # type: ignore[comparison-overlap]
+    loaded = settings.load(raw(limiter={"enabled": "true"}))
+    assert loaded.limiter == {}, "`config set` keeps texts"  # type: ignore[comparison-overlap]
+
+
+def test_a_limiter_that_is_not_enabled_is_checked_all_the_same() -> None:
+    wrong = {"retry_after_seconds": 0, "windows": [{"name": "day", "limit": 0, "length_seconds": 86_400}]}
+    for enabled in ({}, {"enabled": False}, {"enabled": True}):
+        assert refused_keys(raw(limiter={**wrong, **enabled})) == [
+            "sluice:limiter.windows[0].limit",
+            "sluice:limiter.retry_after_seconds",
+        ]
+
+
+def test_windows_may_hold_texts_as_other_settings_do() -> None:
+    loaded = settings.load(
+        raw(limiter={"enabled": True, "sets_per_family": "3", "ipv6_site_prefix": "48",
+                     "ipv6_site_limits": {"day": "5000", "month": "50000"}})
+    )  # fmt: skip
+    assert loaded.limiter == {
+        "sets_per_family": 3,
+        "ipv6_site_prefix": 48,
+        "ipv6_site_limits": {"day": 5000, "month": 50_000},
+    }
+
+
+def test_an_unknown_key_inside_a_window_is_told_under_its_place() -> None:
+    window = {"name": "day", "limit": 5, "length_seconds": 86_400, "zone": "UTC"}
+    assert refused_keys(raw(limiter={"windows": [window]})) == ["sluice:limiter.windows[0].zone"]
 
 
 def test_settings_of_other_programs_are_let_be() -> None:
@@ -95,8 +133,9 @@ def test_numbers_and_flags_may_come_as_texts() -> None:
 
 def test_what_is_shared_goes_to_every_component() -> None:
     shared = {"kms_key_arn": KEY, "log_retention_days": 90, "alarm_topic_arn": TOPIC}
-    loaded = settings.load(raw(beside={**shared, "log_retention_days": "90"}))
-    for args in (loaded.front_door, loaded.authorizer, loaded.consumer):
+    loaded = settings.load(raw(limiter={"enabled": True}, beside={**shared, "log_retention_days": "90"}))
+    for args in (loaded.front_door, loaded.authorizer, loaded.limiter, loaded.consumer):
+        assert args is not None
         assert {key: args[key] for key in SHARED} == shared  # type: ignore[literal-required]
 
 
@@ -210,7 +249,7 @@ def test_every_wired_argument_is_one_that_the_component_takes(section: Section) 
 
 
 @pytest.mark.parametrize("value", [5, "text", [], None, True])
-@pytest.mark.parametrize("section", ["front_door", "authorizer", "consumer"])
+@pytest.mark.parametrize("section", ["front_door", "authorizer", "limiter", "consumer"])
 def test_a_section_that_is_no_map_is_a_problem(section: str, value: Any) -> None:
     problems = {
         each.path: each for each in refusal({**raw(), f"sluice:{section}": json.dumps(value)}).problems
