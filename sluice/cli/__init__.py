@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from . import token
+from . import limiter, token
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -12,6 +12,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="sluice", description="Operate a Sluice stack.")
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     token.register(groups)
+    limiter.register(groups)
     chosen = parser.parse_args(words)
     run: Callable[[argparse.Namespace], int] = chosen.run
     return run(chosen)
