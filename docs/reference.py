@@ -20,7 +20,9 @@ from pulumi.provider.experimental.component import ComponentProvider  # noqa: E4
 from components import COMPONENTS  # noqa: E402
 from sluice import __version__  # noqa: E402
 
-MARK = re.compile(r"(<!-- (?P<what>arguments|outputs) of (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARK = re.compile(
+    r"(<!-- (?P<what>arguments|outputs|keys) of (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL
+)
 
 
 def schema() -> dict[str, Any]:
@@ -33,22 +35,38 @@ def written(text: str, known: dict[str, Any]) -> str:
     """Return a page with its tables as they should be."""
 
     def table(found: re.Match[str]) -> str:
-        component = known["resources"][f"sluice:index:{found['name']}"]
+        token = f"sluice:index:{found['name']}"
+        if found["what"] == "keys":
+            return (
+                found[1]
+                + "\n".join(inputs(known["types"][token], "key", "properties", "required"))
+                + "\n"
+                + found[4]
+            )
+        component = known["resources"][token]
         if found["what"] == "outputs":
             lines = ["| output | what it is |", "| --- | --- |"]
             lines += [
                 f"| `{snake(key)}` | {words(value)} |" for key, value in component["properties"].items()
             ]
         else:
-            needed = component.get("requiredInputs", [])
-            lines = ["| argument | type | what it does |", "| --- | --- | --- |"]
-            lines += [
-                f"| `{snake(key)}` | {kind(value)} | {'**Required.** ' * (key in needed)}{words(value)} |"
-                for key, value in component["inputProperties"].items()
-            ]
+            lines = inputs(component, "argument", "inputProperties", "requiredInputs")
         return found[1] + "\n".join(lines) + "\n" + found[4]
 
     return MARK.sub(table, text)
+
+
+def inputs(described: dict[str, Any], heading: str, properties: str, required: str) -> list[str]:
+    """Return a table of what is given to a component, or of the keys of one of its arguments."""
+    needed = described.get(required, [])
+    return [
+        f"| {heading} | type | what it does |",
+        "| --- | --- | --- |",
+        *(
+            f"| `{snake(key)}` | {kind(value)} | {'**Required.** ' * (key in needed)}{words(value)} |"
+            for key, value in described[properties].items()
+        ),
+    ]
 
 
 def snake(name: str) -> str:
@@ -66,9 +84,9 @@ def kind(value: dict[str, Any]) -> str:
     if "$ref" in value:
         return f"`{value['$ref'].rpartition(':')[2]}`"
     if value["type"] == "array":
-        return f"list of {value['items']['type']}"
+        return f"list of {kind(value['items'])}"
     if value["type"] == "object":
-        return f"map of {value['additionalProperties']['type']}"
+        return f"map of {kind(value['additionalProperties'])}"
     return str(value["type"])
 
 
