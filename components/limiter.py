@@ -12,7 +12,7 @@ from sluice.limiter import clients, rules, sets
 from sluice.limiter.sets import SetName
 
 from . import archives, arguments, functions, limiter_rules, naming, policies, web_acl
-from .arguments import Problem
+from .arguments import InvalidArgsError, Problem
 from .dead_letters import create_dead_letters
 from .limiter_rules import OverrideArgs, RuleArgs, WindowArgs
 from .message_queues import QueuePair, QueueSpec, create_queues
@@ -37,6 +37,12 @@ LONGEST_RETRY_AFTER = 31 * 24 * 60 * 60
 CORS_ORIGIN = "*"
 MOST_SETS = 20
 """Of a family: 42 sets in all, of 50 that a web ACL may refer to, and their names fit into Lambda's 4 KB."""
+LARGEST_ENVIRONMENT = 4096
+"""Bytes of all variables of a function ("Lambda quotas")."""
+SET_BYTES = len('["block",4,"-block-v4-20-1234567",""],') + 36
+"""What one set takes besides the limiter's name, with its id."""
+OTHER_BYTES = 500
+"""What the other variables take, besides the limiter's name three times."""
 BLOCK_RATE_ALARM = 100
 MOST_BLOCKS = 1_000_000
 FILTER_PATTERN = f"-{rules.WAF_BLOCK}"
@@ -212,6 +218,19 @@ def _web_acl_problems(args: LimiterArgs) -> list[Problem]:
     return found
 
 
+def environment_problems(name: str, args: LimiterArgs) -> list[Problem]:
+    """Report a limiter whose sets' names do not fit into the enforcer's environment."""
+    count = args.get("sets_per_family", 1)
+    one = len(name) + SET_BYTES
+    fitting = (LARGEST_ENVIRONMENT - OTHER_BYTES - 3 * len(name)) // one // len(clients.FAMILIES) - 1
+    if count <= fitting:
+        return []
+    allowed = (
+        f"at most {fitting} for a name of {len(name)} characters: the sets' names must fit into Lambda's 4 KB"
+    )
+    return [Problem("sets_per_family", count, allowed, "lower it, or give the limiter a shorter name")]
+
+
 def _rule_args(args: LimiterArgs) -> RuleArgs:
     given: Mapping[str, object] = {**args}
     return cast(RuleArgs, {key: given[key] for key in RuleArgs.__annotations__ if key in given})
@@ -375,9 +394,9 @@ def _waf_metric(names: LimiterNames, name: str) -> Metric:
 def panels(names: LimiterNames) -> list[Panel]:
     """Return the dashboard's graphs of a limiter."""
     ingest, enforcer = names["ingest"], names["enforcer"]
-    waf = [Panel("Limiter: blocked requests", [_waf_metric(names, "BlockedRequests")])]
+    waf = _waf_metric(names, "BlockedRequests") if "web_acl" in names else None
     return [
-        *(waf if "web_acl" in names else []),
+        *([Panel("Limiter: blocked requests", [waf])] if waf else []),
         Panel(
             "Limiter: requests",
             [own_metric(ingest, each) for each in ("RequestsSeen", "RequestsCounted", "LinesMalformed")],
@@ -456,6 +475,8 @@ class Limiter(pulumi.ComponentResource):
         super().__init__("sluice:index:Limiter", name, None, opts)
         self._name = name
         self._args = arguments.admit(f"Limiter {name!r}", args, LimiterArgs, problems)
+        if too_much := environment_problems(name, self._args):
+            raise InvalidArgsError(f"Limiter {name!r}", too_much)
         self._opts = pulumi.ResourceOptions(parent=self)
         self._rules = limiter_rules.make(_rule_args(self._args))
         invoke_opts = pulumi.InvokeOutputOptions(parent=self)

@@ -90,7 +90,8 @@ def make(args: RuleArgs) -> Rules:
     """Return the rules that arguments without problems mean."""
     return Rules(
         windows=tuple(
-            Window(each["name"], each["limit"], _buckets(each)) for each in args.get("windows", WINDOWS)
+            Window(each["name"], each["limit"], _buckets(cast(WindowArgs, _present(each))))
+            for each in args.get("windows", WINDOWS)
         ),
         identity=Identity(args.get("ipv6_prefix", clients.IPV6_PREFIX), args.get("ipv6_site_prefix")),
         counting=Counting(
@@ -141,14 +142,20 @@ def problems(args: RuleArgs) -> list[Problem]:
     return found or _order_problems(args)
 
 
+def _present(window: Mapping[str, object]) -> dict[str, object]:
+    """Return the keys of a window that have a value: None is "not set", as everywhere."""
+    return {key: value for key, value in window.items() if value is not None}
+
+
 def _buckets(window: WindowArgs) -> Buckets:
     if window.get("kind", Kind.ROLLING) == Kind.ROLLING:
         return Rolling(window["length_seconds"] * SECOND)
     return Calendar(Period(window["period"]), window.get("time_zone", UTC))
 
 
-def _definition(window: Mapping[str, object]) -> str:
-    return _buckets(cast(WindowArgs, window)).definition
+def _prefix(window: Mapping[str, object]) -> str:
+    """Return what the names of a window's counters begin with; two definitions may have the same."""
+    return Window("", 1, _buckets(cast(WindowArgs, window))).prefix
 
 
 def _names(args: RuleArgs) -> list[str]:
@@ -165,20 +172,26 @@ def _window_list_problems(args: RuleArgs) -> Iterable[Problem]:
         return
     shortest = 1 if args.get("allow_short_windows") is True else SHORTEST_SECONDS
     known: dict[str, str] = {}
+    stretches: dict[str, str] = {}
     for index, window in enumerate(given):
         place = f"windows[{index}]"
         if not isinstance(window, dict):
             yield Problem(place, window, "a map with name, limit and length_seconds or period")
             continue
-        wrong = [*_window_problems(window, shortest)]
+        given_keys = _present(window)
+        wrong = [*_window_problems(given_keys, shortest)]
         yield from (each.under(f"{place}.") for each in wrong)
-        for key, value in (
-            ("name", window.get("name")),
-            ("", None if wrong else _definition(window)),
-        ):
-            if isinstance(value, str) and known.setdefault(value, place) != place:
-                allowed = "a name of its own" if key else "a stretch of time of its own"
-                yield Problem(f"{place}.{key}".rstrip("."), value, f"{allowed}; {known[value]} has the same")
+        name = given_keys.get("name")
+        if isinstance(name, str) and known.setdefault(name, place) != place:
+            yield Problem(f"{place}.name", name, f"a name of its own; {known[name]} has the same")
+        if wrong:
+            continue
+        prefix = _prefix(given_keys)
+        if stretches.setdefault(prefix, place) != place:
+            length = given_keys.get("length_seconds", given_keys.get("period"))
+            yield Problem(
+                place, length, f"a stretch of time of its own; {stretches[prefix]} has the same counters"
+            )
 
 
 def _window_problems(window: Mapping[str, object], shortest: int) -> Iterable[Problem]:
@@ -193,7 +206,11 @@ def _window_problems(window: Mapping[str, object], shortest: int) -> Iterable[Pr
     if window.get("name") == OPERATOR:
         yield Problem("name", OPERATOR, allowed)
     yield from arguments.between(window, "limit", 1, MOST_REQUESTS, "requests")
-    yield from arguments.one_of(window, "kind", Kind)
+    wrong_kind = [*arguments.one_of(window, "kind", Kind)]
+    if wrong_kind:
+        # What else it needs depends on its kind.
+        yield from wrong_kind
+        return
     rolling = window.get("kind", Kind.ROLLING) == Kind.ROLLING
     needed, foreign = (
         ("length_seconds", ("period", "time_zone")) if rolling else ("period", ("length_seconds",))
@@ -266,12 +283,14 @@ def _allow_problems(given: object) -> Iterable[Problem]:
 def _network_problem(place: str, given: object) -> Problem | None:
     allowed = "a CIDR without bits beyond its prefix, and not everybody"
     try:
-        if isinstance(given, str) and "/" in given and clients.canonical(given):
-            return None
         network = ipaddress.ip_network(given, strict=False) if isinstance(given, str) else None
     except ValueError:
         network = None
-    return Problem(place, given, allowed, f"did you mean {network}?" if network and network.prefixlen else "")
+    if network is None or network.prefixlen == 0:
+        return Problem(place, given, allowed)
+    if "/" in str(given) and int(network.network_address) == int(ipaddress.ip_interface(str(given)).ip):
+        return None
+    return Problem(place, given, allowed, f"did you mean {network}?")
 
 
 def _override_problems(args: RuleArgs, names: list[str]) -> Iterable[Problem]:

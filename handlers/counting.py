@@ -21,7 +21,7 @@ from .parallel import WORKERS, outcomes
 
 ALLOWANCES_SECONDS = 30
 """For how long the operator's allow list is not read again."""
-MOST_STALE = 8
+MOST_STALE = 6
 """Counters that count no more and stay in an item; one more write removes them all."""
 KNOWN_BLOCKS = 10_000
 WRITTEN_SECONDS = 60

@@ -112,11 +112,11 @@ def handler(event: Mapping[str, Any], _context: object) -> None:
 
 def measured(report: Report) -> dict[str, tuple[float, Unit]]:
     """Return the metrics of a run; one that looked at nothing tells only that."""
-    told: dict[str, tuple[float, Unit]] = {"RunsBusy": (report.busy, Unit.COUNT)}
+    told: dict[str, tuple[float, Unit]] = {"RunsBusy": (int(report.busy), Unit.COUNT)}
     if report.busy:
         return told
     told |= {
-        "RunsPaused": (report.paused, Unit.COUNT),
+        "RunsPaused": (int(report.paused), Unit.COUNT),
         "Conflicts": (report.conflicts, Unit.COUNT),
         "SetsWritten": (report.written, Unit.COUNT),
         "RecordsUnreadable": (len(report.unreadable), Unit.COUNT),

@@ -149,7 +149,7 @@ class Enforcer:
         except StaleTokenError:
             report.conflicts += 1
             return True
-        self._tell_lags(held, verdict, report)
+        self._tell_lags(held, wanted, verdict, report)
         if wakes:
             self._wake_for(verdict.live, now)
         gone = outcomes(self._blocks.release, verdict.over, self._workers)
@@ -219,11 +219,19 @@ class Enforcer:
             # Not to look who has asked: this pass has read the table already.
             self._blocks.renew(lease, self._clock() + LEASE)
 
-    def _tell_lags(self, held: dict[SetName, Content], verdict: Verdict, report: Report) -> None:
+    def _tell_lags(
+        self, held: dict[SetName, Content], wanted: Wanted, verdict: Verdict, report: Report
+    ) -> None:
+        """Tell how long it took from a crossing or an end to this moment, where a set changed for it."""
         now = self._clock()
-        before = {each for name, content in held.items() if name.role == BLOCK for each in content.addresses}
-        added = [now - block.since for block in verdict.live if cidr(block.client) not in before]
-        report.block_lag = _longest(report.block_lag, added)
+        added = {
+            address
+            for name, addresses in wanted.contents.items()
+            for address in addresses - held[name].addresses
+            if name.role == BLOCK
+        }
+        lags = [now - block.since for block in verdict.live if cidr(block.client) in added]
+        report.block_lag = _longest(report.block_lag, lags)
         report.release_lag = _longest(report.release_lag, [now - block.until for block in verdict.over])
 
     def _wake_for(self, live: Iterable[Block], now: int) -> None:

@@ -419,9 +419,12 @@ def _as_item(block: Block) -> dict[str, "AttributeValueTypeDef"]:
 def _block(item: Item) -> Block:
     client = _text(item, CLIENT)
     try:
-        canonical(cidr(client))
+        known = canonical(cidr(client))
     except ValueError as error:
         raise UnreadableRecordError("client: no address") from error
+    if known != cidr(client):
+        # The set would never hold it as it is written here.
+        raise UnreadableRecordError("client: an address that is written in another way")
     return Block(
         client=client,
         window=_text(item, "window"),

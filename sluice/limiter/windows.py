@@ -40,7 +40,9 @@ class Period(StrEnum):
     """What a calendar window is."""
 
     DAY = "day"
+    """From midnight to midnight."""
     MONTH = "month"
+    """28 to 31 days."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ class Calendar:
         first, second = (
             round(midnight.replace(fold=fold).astimezone(UTC).timestamp() * SECOND) for fold in (0, 1)
         )
-        # Where clocks go back over midnight, the first midnight is followed by the old day again.
-        return first if self.index(first) >= index else second
+        # Where clocks go back over midnight, the first midnight is followed by the old day once more.
+        return second if second > first and self.index(second - 1) < index else first
 
     def _index_of(self, day: date) -> int:
         return day.toordinal() if self.period is Period.DAY else day.year * 12 + day.month - 1

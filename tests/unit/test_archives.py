@@ -10,10 +10,13 @@ import aws_lambda_powertools
 import pulumi
 import pytest
 
-from components import archives
+from components import archives, limiter_rules
 from components.archives import LayerBuildError, Target
+from components.limiter import HANDLER_MODULES, SHARED_MODULES
 from local.makers.compute import zipped
 from sluice import tokens
+from sluice.limiter import rules, sets
+from sluice.limiter.windows import Calendar, Kind, Period
 
 AUTHORIZER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/handlers/token_authorizer.py"]
 CONSUMER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/handlers/consumer.py"]
@@ -176,6 +179,82 @@ def test_the_consumer_needs_nothing_of_ours_that_it_does_not_ship(tmp_path: Path
         f"{task}/sluice/handlers/consumer.py handlers/__init__.py",
         "sluice sluice.handlers sluice.handlers.consumer",
     ]
+
+
+LIMITER_RULES = limiter_rules.make(
+    {
+        "windows": [
+            {"name": "day", "limit": 5, "kind": Kind.CALENDAR,
+             "period": Period.DAY, "time_zone": "Asia/Kolkata"},
+            {"name": "month", "limit": 50, "length_seconds": 30 * 86_400},
+        ]
+    }
+)  # fmt: skip
+
+
+def limiter_archive(module: str) -> pulumi.AssetArchive:
+    return archives.handler_archive(
+        modules=HANDLER_MODULES[module],
+        shared=SHARED_MODULES,
+        generated={f"sluice/handlers/{rules.FILE}": rules.dumps(LIMITER_RULES)},
+        files=limiter_rules.zone_files(LIMITER_RULES),
+    )
+
+
+@pytest.mark.parametrize("module", HANDLER_MODULES)
+def test_the_limiter_s_functions_need_boto3_and_nothing_else_that_they_do_not_ship(
+    module: str, tmp_path: Path
+) -> None:
+    task = unpacked(limiter_archive(module), tmp_path)
+    told = run_isolated(
+        f"from sluice.handlers import {module} as entry\n"
+        "print(entry.__file__)\n"
+        "ours = {'sluice', 'handlers', 'components', 'local'}\n"
+        "print(*sorted(name for name in sys.modules if name.partition('.')[0] in ours))\n"
+        "packages = {name.partition('.')[0] for name in sys.modules}\n"
+        "print(*sorted(packages & {'pulumi', 'pulumi_aws', 'pydantic', 'aws_lambda_powertools', 'boto3'}))\n",
+        [str(task), PACKAGES],
+    )
+    file, ours, packages = told.splitlines()
+    assert file == f"{task}/sluice/handlers/{module}.py"
+    shipped = {
+        each.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for each in paths(limiter_archive(module))
+        if each.startswith("sluice/") and each.endswith(".py")
+    }
+    assert set(ours.split()) <= shipped
+    assert packages == "boto3", "each other one costs time at a cold start"
+
+
+@pytest.mark.parametrize("module", HANDLER_MODULES)
+def test_the_limiter_s_functions_start_with_the_rules_and_the_zones_in_their_archive(
+    module: str, tmp_path: Path
+) -> None:
+    variables = {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SLUICE_COUNTERS": "c",
+        "SLUICE_BLOCKS": "b",
+        "SLUICE_DEAD_LETTERS": "d",
+        "SLUICE_WAKE_UPS": "w",
+        "SLUICE_IP_SETS": sets.dumps([]),
+        "SLUICE_METRIC_NAMESPACE": "Sluice",
+    }
+    task = unpacked(limiter_archive(module), tmp_path)
+    told = run_isolated(
+        "import os, zoneinfo\n"
+        "zoneinfo.reset_tzpath(to=[])\n"
+        f"os.environ |= {variables!r}\n"
+        f"from sluice.handlers import {module} as entry\n"
+        "from sluice.limiter import rules\n"
+        "from pathlib import Path\n"
+        "entry.Worker(os.environ)\n"
+        "read = rules.loads(Path(entry.__file__).with_name(rules.FILE).read_text())\n"
+        "print(*(window.buckets.index(1_750_000_000_000) for window in read.windows))\n",
+        [str(task), PACKAGES],
+    )
+    assert isinstance(LIMITER_RULES.windows[0].buckets, Calendar)
+    indices = [window.buckets.index(1_750_000_000_000) for window in LIMITER_RULES.windows]
+    assert told.split() == [str(each) for each in indices]
 
 
 @pytest.fixture
