@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all that a newcomer needs. Only python3 (3.11 or later) and make are assumed.
 .DELETE_ON_ERROR:
-.PHONY: demo test fmt docs up lock clean
+.PHONY: demo test fmt docs bench up lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
@@ -18,6 +18,10 @@ test: $(READY)
 fmt: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Measures on this machine, prints a table and writes benchmarks/results.json; about 3 minutes.
+bench: $(READY)
+	$(BIN)/python -m benchmarks
 
 # Writes the tables in docs/ from the components' docstrings.
 docs: $(READY)

@@ -1,0 +1,69 @@
+"""What a cold function imports before its first event."""
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from local.emulator import ROOT
+from local.say import Say
+from sluice.limiter.rules import Rules
+
+from .results import Result
+
+NAME = "cold start"
+RUNS, FEW_RUNS = 15, 2
+USUAL = """import base64, gzip, json, os
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from pydantic import BaseModel"""
+USUAL_NAME = "boto3, Powertools' Logger and Metrics, pydantic, and no code of its own"
+HANDLERS = ("handlers.ingest", "handlers.enforce")
+TIMED = """import sys, time
+begun = time.perf_counter()
+{}
+sys.stdout.write(str(time.perf_counter() - begun))"""
+MILLI = 1e3
+
+
+def run(made: Rules, say: Say, *, quick: bool) -> Iterator[Result]:
+    """Import each handler in fresh interpreters, in turn with the usual way; no rule matters."""
+    del made
+    for handler in HANDLERS:
+        ours, usual = [], []
+        # Both once before: compiled files are then there for both.
+        for measured in [False] + (FEW_RUNS if quick else RUNS) * [True]:
+            mine, others = seconds(f"import {handler}"), seconds(USUAL)
+            if measured:
+                ours.append(mine)
+                usual.append(others)
+        say.step(f"{NAME}: {handler}", sum(ours) + sum(usual))
+        case = f"{handler}, median of {len(ours)}"
+        yield Result(
+            NAME,
+            case,
+            "imports",
+            "ms",
+            statistics.median(ours) * MILLI,
+            statistics.median(usual) * MILLI,
+            USUAL_NAME,
+        )
+
+
+def seconds(code: str) -> float:
+    """Return how long code takes in an interpreter that is fresh, without its own start."""
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "COVERAGE", "COV_"))
+    }
+    done = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", TIMED.format(code)],
+        cwd=ROOT,
+        env=variables,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
