@@ -8,7 +8,7 @@ Their keys and types are read off the components' own ``Args``, so nothing is sa
 import difflib
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, NotRequired, cast, get_args, get_origin, is_typeddict
@@ -46,6 +46,8 @@ class Section:
     problems: Callable[[Any], list[Problem]]
     wired: Collection[str]
     """The arguments that come from other components and cannot be set."""
+    stand_ins: Mapping[str, object] = field(default_factory=dict)
+    """What those that are not there yet are taken for, while the others are checked."""
     optional: bool = False
     """Whether the component is there only where its section says ``enabled``."""
 
@@ -79,6 +81,13 @@ LIMITER = Section(
     LimiterArgs,
     limiter.problems,
     wired=("access_log_name", "access_log_arn", "stage_arn", "api_name", "stage_name"),
+    stand_ins={
+        "access_log_name": "log",
+        "access_log_arn": "arn:aws:logs:us-east-1:123456789012:log-group:log",
+        "stage_arn": "arn:aws:apigateway:us-east-1::/restapis/a/stages/v1",
+        "api_name": "api",
+        "stage_name": "v1",
+    },
     optional=True,
 )
 CONSUMER = Section(
@@ -181,7 +190,7 @@ def _contradictions(values: Mapping[str, Values], known: Collection[str]) -> lis
     said = [
         problem.under(f"{section.key}.")
         for section in SECTIONS
-        for problem in section.problems(values[section.key])
+        for problem in section.problems({**section.stand_ins, **values[section.key]})
     ]
     # What was left out for its type is not to be missed as well.
     return [each for each in said if not any(f"{path}.".startswith(f"{each.path}.") for path in known)]

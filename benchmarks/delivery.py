@@ -16,7 +16,8 @@ import boto3
 from botocore.config import Config
 
 from handlers.counting import Ingest
-from handlers.ingest import CONFIG, Payload, decode
+from handlers.ingest import Payload, decode
+from handlers.tables import CONFIG
 from sluice.limiter import rules
 from sluice.limiter.blocks import BlockTable
 from sluice.limiter.counters import CounterTable

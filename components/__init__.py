@@ -1,5 +1,7 @@
 """The components: Pulumi resources for putting a queue in front of a back end."""
 
+from sluice.limiter.windows import WindowKind, WindowPeriod
+
 from .archives import LayerBuildError
 from .arguments import InvalidArgsError, Problem
 from .authorizer import Authorizer, AuthorizerArgs, AuthorizerKind
@@ -31,4 +33,6 @@ __all__ = [
     "OverrideArgs",
     "Problem",
     "WindowArgs",
+    "WindowKind",
+    "WindowPeriod",
 ]

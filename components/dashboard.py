@@ -6,12 +6,12 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import arguments, authorizer, consumer, front_door, limiter, naming
+from . import arguments, authorizer, consumer, front_door, limiter_metrics, naming
 from .arguments import Problem
 from .authorizer import AuthorizerNames
 from .consumer import ConsumerNames
 from .front_door import FrontDoorNames
-from .limiter import LimiterNames
+from .limiter_metrics import LimiterNames
 from .monitoring import Panel
 
 COLUMNS = 24
@@ -54,7 +54,7 @@ def panels(args: DashboardArgs) -> list[Panel]:
     if guard := args.get("authorizer"):
         joined += authorizer.panels(guard)
     if counting := args.get("limiter"):
-        joined += limiter.panels(counting)
+        joined += limiter_metrics.panels(counting)
     if worker := args.get("consumer"):
         joined += consumer.panels(worker)
     return joined

@@ -8,49 +8,39 @@ from typing import Any, NotRequired, TypedDict, cast
 import pulumi
 import pulumi_aws as aws
 
-from sluice.limiter import clients, rules, sets
+from sluice.limiter import clients, counters, rules, sets
 from sluice.limiter.sets import SetName
 
 from . import archives, arguments, functions, limiter_rules, naming, policies, web_acl
 from .arguments import InvalidArgsError, Problem
 from .dead_letters import create_dead_letters
+from .limiter_metrics import BLOCK_RATE_ALARM, LimiterNames, alarms
+from .limiter_permissions import enforcer_statements, ingest_statements
 from .limiter_rules import OverrideArgs, RuleArgs, WindowArgs
 from .message_queues import QueuePair, QueueSpec, create_queues
-from .monitoring import (
-    METRIC_NAMESPACE,
-    PERCENTILES,
-    Alarm,
-    Comparison,
-    Formula,
-    Metric,
-    Missing,
-    Panel,
-    create_alarms,
-    lambda_metric,
-    own_metric,
-)
+from .monitoring import METRIC_NAMESPACE, create_alarms
 from .web_acl import Burst, RuleSpec
 
 LOG_RETENTION_DAYS = 30
 RETRY_AFTER_SECONDS = 3600
 LONGEST_RETRY_AFTER = 31 * 24 * 60 * 60
 CORS_ORIGIN = "*"
-MOST_SETS = 20
-"""Of a family: 42 sets in all, of 50 that a web ACL may refer to, and their names fit into Lambda's 4 KB."""
+MOST_SETS = 10
+"""Of a family: 22 sets in all. WAF lets five of them be read a second, before each look at the table."""
 LARGEST_ENVIRONMENT = 4096
 """Bytes of all variables of a function ("Lambda quotas")."""
 SET_BYTES = len('["block",4,"-block-v4-20-1234567",""],') + 36
 """What one set takes besides the limiter's name, with its id."""
 OTHER_BYTES = 500
 """What the other variables take, besides the limiter's name three times."""
-BLOCK_RATE_ALARM = 100
 MOST_BLOCKS = 1_000_000
 FILTER_PATTERN = f"-{rules.WAF_BLOCK}"
 """An excluded term: a pattern for JSON would drop lines that are not JSON before anybody counts them."""
 INGEST_MEMORY_MB = 1024
 """The CPU bounds it, and comes with memory."""
 INGEST_TIMEOUT_SECONDS = 120
-ENFORCER_MEMORY_MB = 512
+ENFORCER_MEMORY_MB = 1769
+"""One whole CPU ("Configuring Lambda function memory"), for 100,000 blocks of a family."""
 ENFORCER_TIMEOUT_SECONDS = 120
 LONGEST_EVENT_AGE = 6 * 60 * 60
 """Seconds for which Lambda repeats a delivery ("How Lambda handles errors and retries with asynchronous
@@ -62,28 +52,20 @@ STREAM_AGE_SECONDS = 300
 WAKE_UP_BYTES = 1024
 WAKE_UP_SECONDS = 3600
 WAKE_UP_RECEIVES = 3
-FULL_PERCENT = 80
-LAG_MS = 5 * 60 * 1000
-LATE_MS = 60 * 1000
-QUARTER = 15 * 60
-MISSING_PERCENT = 5
-LEAST_TRAFFIC = 100
 ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.:-]{1,255}")
 ORIGIN_ALLOWED = "* or an origin, https://example.com"
 GROUP = re.compile(r"AWSManagedRules[A-Za-z0-9]{1,100}")
 LOG_GROUP_ARN = re.compile(r"arn:aws[a-z-]*:logs:[a-z0-9-]+:\d{12}:log-group:[\w/.#-]+", re.ASCII)
 STAGE_ARN = re.compile(r"arn:aws[a-z-]*:apigateway:[a-z0-9-]+::/restapis/[a-z0-9]+/stages/\w+", re.ASCII)
 HANDLER_MODULES = {
-    "ingest": ["counting", "emf", "ingest", "parallel"],
-    "enforce": ["emf", "enforce", "enforcement", "ip_sets", "parallel"],
+    "ingest": ["counting", "emf", "ingest", "parallel", "tables"],
+    "enforce": ["emf", "enforce", "enforcement", "ip_sets", "parallel", "tables"],
 }
-SHARED_MODULES = [
-    "access_log",
-    *(
-        f"limiter/{each}"
-        for each in ("__init__", "blocks", "clients", "counters", "rules", "sets", "windows")
-    ),
-]
+LIMITER_MODULES = (
+    *("__init__", "blocks", "clients", "clock", "counters"),
+    *("dynamodb", "rules", "sets", "windows"),
+)
+SHARED_MODULES = ["access_log", *(f"limiter/{each}" for each in LIMITER_MODULES)]
 
 
 class LimiterArgs(TypedDict):
@@ -125,7 +107,7 @@ class LimiterArgs(TypedDict):
     overrides: NotRequired[list[OverrideArgs]]
     """Limits of their own for the clients of some networks; the smallest network decides. Default: none."""
     sets_per_family: NotRequired[int]
-    """IP sets for IPv4 and as many for IPv6, 1 to 20, of 10,000 blocked clients each. Default: 1."""
+    """IP sets for IPv4 and as many for IPv6, 1 to 10, of 10,000 blocked clients each. Default: 1."""
     retry_after_seconds: NotRequired[int]
     """What a blocked client is told to wait, in seconds, 1 to 2,678,400; WAF tells everybody the same.
     Default: 3,600."""
@@ -157,25 +139,6 @@ class LimiterArgs(TypedDict):
     """The SNS topic that the alarms tell; without it there are no alarms. Default: none."""
 
 
-class LimiterNames(TypedDict):
-    """What metrics are found by."""
-
-    ingest: pulumi.Input[str]
-    """The name of the function that counts."""
-    enforcer: pulumi.Input[str]
-    """The name of the function that writes the IP sets."""
-    wake_up_dead_letters: pulumi.Input[str]
-    """The name of the wake-ups' dead-letter queue."""
-    region: pulumi.Input[str]
-    """The Region of the web ACL."""
-    web_acl: NotRequired[pulumi.Input[str]]
-    """The web ACL's name in metrics; none where it is not ours."""
-    api: NotRequired[pulumi.Input[str]]
-    """The API's name."""
-    stage: NotRequired[pulumi.Input[str]]
-    """The stage's name."""
-
-
 def problems(args: LimiterArgs) -> list[Problem]:
     """Return everything that is wrong with the arguments."""
     found = [
@@ -188,6 +151,7 @@ def problems(args: LimiterArgs) -> list[Problem]:
         *arguments.between(args, "burst_limit", web_acl.LEAST_BURST, web_acl.MOST_BURST, "requests"),
         *arguments.one_of(args, "burst_window_seconds", web_acl.BURST_SECONDS),
         *arguments.texts(args, "managed_rule_groups", GROUP, "the name of a rule group of AWS's"),
+        *_repeated_group_problems(args.get("managed_rule_groups", [])),
         *arguments.between(args, "block_rate_alarm", 1, MOST_BLOCKS, "blocks"),
         *_web_acl_problems(args),
         *arguments.shared(args),
@@ -195,6 +159,15 @@ def problems(args: LimiterArgs) -> list[Problem]:
     for key in ("count_only", "log_blocked", "deletion_protection"):
         found += arguments.flag(args, key)
     return found
+
+
+def _repeated_group_problems(groups: object) -> list[Problem]:
+    listed = groups if isinstance(groups, list) else []
+    return [
+        Problem(f"managed_rule_groups[{index}]", each, "each group once")
+        for index, each in enumerate(listed)
+        if each in listed[:index]
+    ]
 
 
 def _web_acl_problems(args: LimiterArgs) -> list[Problem]:
@@ -234,193 +207,6 @@ def environment_problems(name: str, args: LimiterArgs) -> list[Problem]:
 def _rule_args(args: LimiterArgs) -> RuleArgs:
     given: Mapping[str, object] = {**args}
     return cast(RuleArgs, {key: given[key] for key in RuleArgs.__annotations__ if key in given})
-
-
-def ingest_statements(known: Mapping[str, str | None]) -> list[policies.Statement]:
-    """Return what the function that counts may do, besides writing its log."""
-    key = known["key"]
-    return [
-        policies.Statement(
-            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], [str(known["counters"])]
-        ),
-        policies.Statement(
-            ["dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"], [str(known["blocks"])]
-        ),
-        *policies.table_key_use(key),
-        *policies.keep_objects(str(known["dead_letters"])),
-    ]
-
-
-def enforcer_statements(known: Mapping[str, str | None], set_arns: list[str]) -> list[policies.Statement]:
-    """Return what the function that writes the IP sets may do, besides writing its log."""
-    key = known["key"]
-    return [
-        policies.Statement(["dynamodb:BatchGetItem"], [str(known["counters"])]),
-        policies.Statement(
-            [
-                "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query",
-                "dynamodb:UpdateItem",
-            ],
-            [str(known["blocks"])],
-        ),
-        policies.read_stream(str(known["stream"])),
-        policies.Statement(["wafv2:GetIPSet", "wafv2:UpdateIPSet"], set_arns),
-        policies.drain_queue(str(known["queue"])),
-        policies.Statement(["sqs:SendMessage"], [str(known["queue"])]),
-        *policies.table_key_use(key),
-        *policies.keep_objects(str(known["dead_letters"])),
-    ]  # fmt: skip
-
-
-def alarms(names: LimiterNames, block_rate: int = BLOCK_RATE_ALARM) -> list[Alarm]:
-    """Return the alarms of a limiter."""
-    ingest, enforcer = names["ingest"], names["enforcer"]
-    found = [
-        Alarm("ingest-errors-alarm", "Counting fails.", lambda_metric(ingest, "Errors"), threshold=1),
-        Alarm(
-            "dead-letters-alarm",
-            "Deliveries of the log were given up and wait in the dead letters' bucket.",
-            lambda_metric(ingest, "AsyncEventsDropped"),
-            threshold=1,
-        ),
-        Alarm(
-            "lost-letters-alarm",
-            "What was given up could not even be kept.",
-            lambda_metric(ingest, "DestinationDeliveryFailures"),
-            threshold=1,
-        ),
-        Alarm(
-            "malformed-alarm",
-            "The access log holds lines that are not its own; they are in the dead letters' bucket.",
-            own_metric(ingest, "LinesMalformed"),
-            threshold=1,
-        ),
-        Alarm(
-            "lag-alarm",
-            f"Requests are counted more than {LAG_MS // 60_000} minutes late.",
-            own_metric(ingest, "IngestLag", "Maximum"),
-            threshold=LAG_MS,
-            periods=3,
-        ),
-        Alarm(
-            "block-rate-alarm",
-            f"{block_rate} clients or more were blocked in 5 minutes.",
-            own_metric(ingest, "BlocksStarted"),
-            threshold=block_rate,
-        ),
-        Alarm(
-            "enforcer-errors-alarm",
-            "Blocks and releases are not written.",
-            lambda_metric(enforcer, "Errors"),
-            threshold=1,
-            periods=2,
-        ),
-        Alarm(
-            "enforcer-silent-alarm",
-            "The enforcer does not run, not even by its schedule.",
-            lambda_metric(enforcer, "Invocations"),
-            threshold=1,
-            comparison=Comparison.BELOW,
-            missing=Missing.BAD,
-        ),
-        Alarm(
-            "stream-alarm",
-            "The enforcer hears of new blocks more than a minute late.",
-            lambda_metric(enforcer, "IteratorAge", "Maximum"),
-            threshold=LATE_MS,
-        ),
-        Alarm(
-            "release-alarm",
-            "Clients are released more than a minute late.",
-            own_metric(enforcer, "ReleaseLag", "Maximum"),
-            threshold=LATE_MS,
-        ),
-        Alarm(
-            "wake-ups-alarm",
-            "Wake-ups for releases fail; the schedule releases up to a minute late.",
-            Metric(
-                "AWS/SQS",
-                "ApproximateNumberOfMessagesVisible",
-                {"QueueName": names["wake_up_dead_letters"]},
-                "Maximum",
-            ),
-            threshold=1,
-        ),
-        Alarm(
-            "fill-alarm",
-            f"An IP set is over {FULL_PERCENT} % full: raise sets_per_family.",
-            own_metric(enforcer, "SetFill", "Maximum"),
-            threshold=FULL_PERCENT,
-        ),
-        Alarm(
-            "unreadable-alarm",
-            "The blocks' table holds records that are not its own.",
-            own_metric(enforcer, "RecordsUnreadable", "Maximum"),
-            threshold=1,
-        ),
-    ]
-    return [*found, *_missing_alarm(names)]
-
-
-def _missing_alarm(names: LimiterNames) -> list[Alarm]:
-    """Compare what the API counted with what was ingested or blocked: the log may skip lines in silence."""
-    if not {"api", "stage", "web_acl"} <= names.keys():
-        return []
-    formula = Formula(
-        f"IF(count >= {LEAST_TRAFFIC}, 100 * (count - FILL(seen, 0) - FILL(blocked, 0)) / count, 0)",
-        "requests that nobody counted (%)",
-        {
-            "count": Metric("AWS/ApiGateway", "Count", {"ApiName": names["api"], "Stage": names["stage"]}),
-            "seen": own_metric(names["ingest"], "RequestsSeen"),
-            "blocked": _waf_metric(names, "BlockedRequests"),
-        },
-    )
-    return [
-        Alarm(
-            "missing-alarm",
-            f"{MISSING_PERCENT} % or more of the API's requests were neither counted nor blocked.",
-            formula,
-            threshold=MISSING_PERCENT,
-            periods=2,
-            period=QUARTER,
-        )
-    ]
-
-
-def _waf_metric(names: LimiterNames, name: str) -> Metric:
-    return Metric("AWS/WAFV2", name, {"WebACL": names["web_acl"], "Rule": "ALL", "Region": names["region"]})
-
-
-def panels(names: LimiterNames) -> list[Panel]:
-    """Return the dashboard's graphs of a limiter."""
-    ingest, enforcer = names["ingest"], names["enforcer"]
-    waf = _waf_metric(names, "BlockedRequests") if "web_acl" in names else None
-    return [
-        *([Panel("Limiter: blocked requests", [waf])] if waf else []),
-        Panel(
-            "Limiter: requests",
-            [own_metric(ingest, each) for each in ("RequestsSeen", "RequestsCounted", "LinesMalformed")],
-        ),
-        Panel("Limiter: new blocks", [own_metric(ingest, "BlocksStarted")]),
-        Panel("Limiter: live blocks", [own_metric(enforcer, "BlocksLive", "Maximum")]),
-        Panel("Limiter: fullest IP set (%)", [own_metric(enforcer, "SetFill", "Maximum")]),
-        Panel(
-            "Limiter: lag (ms)",
-            [
-                own_metric(ingest, "IngestLag", "Maximum"),
-                own_metric(enforcer, "BlockLag", "Maximum"),
-                own_metric(enforcer, "ReleaseLag", "Maximum"),
-            ],
-        ),
-        Panel("Limiter: events per delivery", [own_metric(ingest, "EventsPerDelivery", "p50")]),
-        Panel(
-            "Limiter: runs",
-            [lambda_metric(each, name) for each in (ingest, enforcer) for name in ("Invocations", "Errors")],
-        ),
-        Panel(
-            "Limiter: time to count (ms)", [lambda_metric(ingest, "Duration", each) for each in PERCENTILES]
-        ),
-    ]
 
 
 class Limiter(pulumi.ComponentResource):
@@ -479,6 +265,7 @@ class Limiter(pulumi.ComponentResource):
             raise InvalidArgsError(f"Limiter {name!r}", too_much)
         self._opts = pulumi.ResourceOptions(parent=self)
         self._rules = limiter_rules.make(_rule_args(self._args))
+        self._tell_oddities()
         invoke_opts = pulumi.InvokeOutputOptions(parent=self)
         self.region = aws.get_region_output(opts=invoke_opts).region
         self._account = aws.get_caller_identity_output(opts=invoke_opts).account_id
@@ -494,7 +281,7 @@ class Limiter(pulumi.ComponentResource):
             name, self._args.get("sets_per_family", 1), self._allow_by_family(), parent=self
         )
         self._wake_ups = self._create_wake_ups()
-        ingest = self._create_ingest()
+        ingest, retries = self._create_ingest()
         enforcer = self._create_enforcer()
         self.counters_table_name = self._counters.name
         self.blocks_table_name = self._blocks.name
@@ -511,12 +298,22 @@ class Limiter(pulumi.ComponentResource):
         self.web_acl_arn = pulumi.Output.from_input(None)
         if "stage_arn" in self._args:
             self.web_acl_arn = self._create_web_acl(self._args["stage_arn"], group).arn
-        self._subscribe(ingest)
+        self._subscribe(ingest, retries)
         self._wake(enforcer)
         if "alarm_topic_arn" in self._args:
             block_rate = self._args.get("block_rate_alarm", BLOCK_RATE_ALARM)
             create_alarms(name, alarms(self.names(), block_rate), self._args["alarm_topic_arn"], self)
         self.register_outputs({key: getattr(self, key) for key in Limiter.__annotations__})
+
+    def _tell_oddities(self) -> None:
+        """Tell, in a preview as well, what is allowed but seldom meant."""
+        if self._args.get("allow_short_windows", False):
+            pulumi.log.warn("Windows under 15 minutes are for the local stack: on AWS the log lags.", self)
+        item = counters.largest_item(self._rules.most_counters + counters.MOST_STALE)
+        if item > counters.ONE_WRITE_UNIT:
+            pulumi.log.info(
+                f"With these windows a client's item may take {item} bytes: two write units a write.", self
+            )
 
     def names(self) -> LimiterNames:
         """Return what a dashboard needs to find this limiter's metrics."""
@@ -540,6 +337,7 @@ class Limiter(pulumi.ComponentResource):
             "blocks": self.blocks_table_name,
             "rules": self.rules,
             "region": self.region,
+            "mode": pulumi.Output.from_input("count" if self._args.get("count_only", False) else "block"),
         }
 
     def _allow_by_family(self) -> dict[int, list[str]]:
@@ -595,7 +393,7 @@ class Limiter(pulumi.ComponentResource):
             parent=self,
         )
 
-    def _create_ingest(self) -> functions.FunctionUnit:
+    def _create_ingest(self) -> tuple[functions.FunctionUnit, pulumi.Resource]:
         unit = self._create_function(
             "ingest",
             "ingest",
@@ -603,7 +401,7 @@ class Limiter(pulumi.ComponentResource):
             {"SLUICE_DEAD_LETTERS": self._dead_letters.bucket},
             self._known().apply(ingest_statements),
         )
-        aws.lambda_.FunctionEventInvokeConfig(
+        retries = aws.lambda_.FunctionEventInvokeConfig(
             f"{self._name}-ingest-retries",
             function_name=unit.function.name,
             maximum_retry_attempts=2,
@@ -612,7 +410,7 @@ class Limiter(pulumi.ComponentResource):
             destination_config={"on_failure": {"destination": self._dead_letters.arn}},
             opts=self._opts,
         )
-        return unit
+        return unit, retries
 
     def _create_enforcer(self) -> functions.FunctionUnit:
         set_arns = pulumi.Output.all(*(each.arn for _, _, each in self._sets.all()))
@@ -770,7 +568,7 @@ class Limiter(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[delivery]),
         )
 
-    def _subscribe(self, ingest: functions.FunctionUnit) -> None:
+    def _subscribe(self, ingest: functions.FunctionUnit, retries: pulumi.Resource) -> None:
         """Let CloudWatch Logs hand over the access log; the permission first, or lines are skipped."""
         permission = aws.lambda_.Permission(
             f"{self._name}-log-permission",
@@ -786,7 +584,7 @@ class Limiter(pulumi.ComponentResource):
             log_group=self._args["access_log_name"],
             filter_pattern=FILTER_PATTERN,
             destination_arn=ingest.function.arn,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[permission]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[permission, retries]),
         )
 
     def _wake(self, enforcer: functions.FunctionUnit) -> None:

@@ -13,7 +13,8 @@ from sluice.limiter import clients, rules
 from sluice.limiter.blocks import OPERATOR
 from sluice.limiter.clients import Identity
 from sluice.limiter.rules import Counting, Override, Rules
-from sluice.limiter.windows import DAY, SECOND, Buckets, Calendar, Kind, Period, Rolling, Window
+from sluice.limiter.sets import CAPACITY
+from sluice.limiter.windows import DAY, SECOND, Buckets, Calendar, Rolling, Window, WindowKind, WindowPeriod
 
 from . import arguments
 from .arguments import Problem
@@ -25,8 +26,7 @@ data with subscriptions", CloudWatch Logs guide)."""
 LONGEST_SECONDS = 366 * DAY // SECOND
 MOST_REQUESTS = 1_000_000_000
 MOST_WEIGHT = 1000
-MOST_ALLOWED = 10_000
-"""CIDRs of one IP set ("AWS WAF quotas")."""
+MOST_OVERRIDES = 1000
 UTC = "UTC"
 WINDOW_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 STATUS = re.compile(r"[1-5](\d\d|xx)")
@@ -43,13 +43,13 @@ class WindowArgs(TypedDict):
     """What the window is called in blocks and tables: lower-case letters, digits and -."""
     limit: int
     """Requests that a client may make in it, 1 to 1,000,000,000; with the last of them it is blocked."""
-    kind: NotRequired[Kind]
+    kind: NotRequired[WindowKind]
     """``rolling`` always reaches back by its length, ``calendar`` begins anew with each local day or month.
     Default: ``rolling``."""
     length_seconds: NotRequired[int]
     """For ``rolling``: how far it reaches back, in seconds, 900 to 31,622,400. It is counted in up to 24
     buckets, in 30 from 30 days on, and reaches back by up to one bucket more. Default: none."""
-    period: NotRequired[Period]
+    period: NotRequired[WindowPeriod]
     """For ``calendar``: ``day`` or ``month``. Default: none."""
     time_zone: NotRequired[str]
     """For ``calendar``: the IANA time zone whose midnight it begins at. Default: ``UTC``."""
@@ -148,9 +148,9 @@ def _present(window: Mapping[str, object]) -> dict[str, object]:
 
 
 def _buckets(window: WindowArgs) -> Buckets:
-    if window.get("kind", Kind.ROLLING) == Kind.ROLLING:
+    if window.get("kind", WindowKind.ROLLING) == WindowKind.ROLLING:
         return Rolling(window["length_seconds"] * SECOND)
-    return Calendar(Period(window["period"]), window.get("time_zone", UTC))
+    return Calendar(WindowPeriod(window["period"]), window.get("time_zone", UTC))
 
 
 def _prefix(window: Mapping[str, object]) -> str:
@@ -206,26 +206,26 @@ def _window_problems(window: Mapping[str, object], shortest: int) -> Iterable[Pr
     if window.get("name") == OPERATOR:
         yield Problem("name", OPERATOR, allowed)
     yield from arguments.between(window, "limit", 1, MOST_REQUESTS, "requests")
-    wrong_kind = [*arguments.one_of(window, "kind", Kind)]
+    wrong_kind = [*arguments.one_of(window, "kind", WindowKind)]
     if wrong_kind:
         # What else it needs depends on its kind.
         yield from wrong_kind
         return
-    rolling = window.get("kind", Kind.ROLLING) == Kind.ROLLING
+    rolling = window.get("kind", WindowKind.ROLLING) == WindowKind.ROLLING
     needed, foreign = (
         ("length_seconds", ("period", "time_zone")) if rolling else ("period", ("length_seconds",))
     )
     if window.get(needed) is None:
-        kind = Kind.ROLLING if rolling else Kind.CALENDAR
+        kind = WindowKind.ROLLING if rolling else WindowKind.CALENDAR
         yield Problem(needed, None, f"a value: a {kind} window needs it")
     for key in foreign:
         if window.get(key) is not None:
-            other = Kind.CALENDAR if rolling else Kind.ROLLING
+            other = WindowKind.CALENDAR if rolling else WindowKind.ROLLING
             yield Problem(key, window[key], f"nothing, unless kind is {other}", "remove it, or change kind")
     if rolling:
         yield from arguments.between(window, "length_seconds", shortest, LONGEST_SECONDS, "seconds")
     else:
-        yield from arguments.one_of(window, "period", Period)
+        yield from arguments.one_of(window, "period", WindowPeriod)
         yield from _zone_problems(window.get("time_zone"))
 
 
@@ -276,28 +276,33 @@ def _allow_problems(given: object) -> Iterable[Problem]:
             networks[name] = index
     for family in clients.FAMILIES:
         count = sum(clients.family(each) == family for each in networks)
-        if count > MOST_ALLOWED:
-            yield Problem("allow", f"{count} of IPv{family}", f"at most {MOST_ALLOWED} CIDRs of a family")
+        if count > CAPACITY:
+            yield Problem("allow", f"{count} of IPv{family}", f"at most {CAPACITY} CIDRs of a family")
 
 
 def _network_problem(place: str, given: object) -> Problem | None:
     allowed = "a CIDR without bits beyond its prefix, and not everybody"
-    try:
-        network = ipaddress.ip_network(given, strict=False) if isinstance(given, str) else None
-    except ValueError:
-        network = None
-    if network is None or network.prefixlen == 0:
+    if not isinstance(given, str):
         return Problem(place, given, allowed)
-    if "/" in str(given) and int(network.network_address) == int(ipaddress.ip_interface(str(given)).ip):
+    try:
+        network = ipaddress.ip_network(given, strict=False)
+        near = clients.canonical(str(network))
+    except ValueError:
+        return Problem(place, given, allowed)
+    if isinstance(network, ipaddress.IPv6Network) and (mapped := network.network_address.ipv4_mapped):
+        return Problem(place, given, "a CIDR of IPv4, which such addresses are taken for", f"{mapped}/...")
+    if "/" in given and int(network.network_address) == int(ipaddress.ip_interface(given).ip):
         return None
-    return Problem(place, given, allowed, f"did you mean {network}?")
+    return Problem(place, given, allowed, f"did you mean {near}?")
 
 
 def _override_problems(args: RuleArgs, names: list[str]) -> Iterable[Problem]:
     given: object = args.get("overrides", [])
-    if not isinstance(given, list):
-        yield Problem("overrides", given, "a list of maps with network and limits")
+    if not isinstance(given, list) or len(given) > MOST_OVERRIDES:
+        shown = given if not isinstance(given, list) else f"{len(given)} overrides"
+        yield Problem("overrides", shown, f"a list of at most {MOST_OVERRIDES} maps with network and limits")
         return
+    known: dict[str, int] = {}
     prefix = args.get("ipv6_prefix", clients.IPV6_PREFIX)
     for index, override in enumerate(given):
         place = f"overrides[{index}]"
@@ -310,6 +315,11 @@ def _override_problems(args: RuleArgs, names: list[str]) -> Iterable[Problem]:
             yield wrong
         elif ":" in network and isinstance(prefix, int) and ipaddress.ip_network(network).prefixlen > prefix:
             yield Problem(f"{place}.network", network, f"a prefix of at most {prefix} bits: a client's")
+        elif known.setdefault(clients.canonical(network), index) != index:
+            first = known[clients.canonical(network)]
+            yield Problem(
+                f"{place}.network", network, f"a network of its own; overrides[{first}] has the same"
+            )
         yield from (each.under(f"{place}.") for each in _limit_problems(override, "limits", names))
 
 

@@ -101,7 +101,13 @@ def keep_objects(bucket_arn: str) -> list[Statement]:
 def read_stream(stream_arn: str) -> Statement:
     """Return what Lambda's poller needs on a table's stream."""
     return Statement(
-        ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"], [stream_arn]
+        [
+            "dynamodb:DescribeStream",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+            "dynamodb:ListStreams",
+        ],
+        [stream_arn],
     )
 
 

@@ -30,8 +30,8 @@ BURST_SECONDS = (60, 120, 300, 600)
 """The stretches of time of a rate-based rule ("Rate-based rule high-level settings", WAF guide)."""
 LEAST_BURST = 10
 MOST_BURST = 2_000_000_000
-CAPACITY = 50
-"""WAF capacity units of the rule group: 46 for 20 sets of a family and the burst rule. It can never change,
+CAPACITY = 30
+"""WAF capacity units of the rule group: 26 for 10 sets of a family and the burst rule. It can never change,
 so it is the same for less."""
 
 Statement = dict[str, Any]

@@ -1,7 +1,9 @@
 """The limiter's first half: deliveries of the access log in, counters and blocks out.
 
-Exact for the events that are delivered, under repeats, disorder and crashes between any two writes: every
-addition carries the delivery's token, blocks only ever grow, and a delivery is marked as done at its end.
+Every addition carries the delivery's token, blocks only ever grow, and a delivery of several clients is
+marked as done at its end. So repeats, disorder and crashes between any two writes change nothing, as long as
+a repeat comes before two dozen other deliveries of the same client (`counters.RING_SIZE`); one that comes
+later may count twice.
 """
 
 from collections import Counter
@@ -21,8 +23,6 @@ from .parallel import WORKERS, outcomes
 
 ALLOWANCES_SECONDS = 30
 """For how long the operator's allow list is not read again."""
-MOST_STALE = 6
-"""Counters that count no more and stay in an item; one more write removes them all."""
 KNOWN_BLOCKS = 10_000
 WRITTEN_SECONDS = 60
 
@@ -99,19 +99,19 @@ class Ingest:
         tally = Tally(events=len(events))
         fresh = list({event.id: event for event in events}.values())
         tally.repeated = len(events) - len(fresh)
-        token = counters.token_of([event.id for event in fresh])
+        marker = counters.marker_of([event.id for event in fresh])
         names = CounterNames(self._rules.windows, now)
         amounts, unreadable = self._fold(fresh, names, tally)
         tally.clients = len(amounts)
         # One client's own tokens are enough; of several, a late repetition would find some of them gone.
-        if len(amounts) > 1 and self._counters.is_marked(token):
+        if len(amounts) > 1 and self._counters.is_marked(marker):
             tally.repeated = len(events)
             return tally
-        self._add_all(amounts, token, names, tally)
+        self._add_all(amounts, counters.token_of(marker), names, tally)
         if unreadable:
-            self._keep(token.hex(), unreadable)
+            self._keep(marker.hex(), unreadable)
         if len(amounts) > 1:
-            self._counters.mark(token, now // SECOND + counters.MARKER_SECONDS)
+            self._counters.mark(marker, now // SECOND + counters.MARKER_SECONDS)
         return tally
 
     def _fold(
@@ -177,10 +177,11 @@ class Ingest:
 
     def _add(self, client: str, amounts: Amounts, token: bytes, names: CounterNames) -> Change:
         known = self._counters.add(client, amounts, token, self._rules.expires(names.now))
-        stale = known.counters.keys() - names.alive
-        if len(stale) >= MOST_STALE:
+        stale = names.stale(known.counters)
+        if len(stale) >= counters.MOST_STALE:
             self._counters.remove(client, stale)
-        return self._block(client, known, names.now)
+        # Not at the time when the delivery began: another run may have added to a bucket that began since.
+        return self._block(client, known, max(names.now, self._clock()))
 
     def _block(self, client: str, known: Counted, now: int) -> Change:
         """Keep out a client that is over a limit until there is room, as things stand now."""

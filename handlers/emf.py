@@ -49,4 +49,4 @@ class Source:
             "service": self.service,
             **{name: value for name, (value, _) in values.items()},
         }
-        return json.dumps(said)
+        return json.dumps(said, separators=(",", ":"))

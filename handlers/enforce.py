@@ -5,29 +5,21 @@ import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from sluice.limiter import rules, sets
-from sluice.limiter.blocks import BlockTable
-from sluice.limiter.counters import CounterTable
+from sluice.limiter import sets
+from sluice.limiter.clock import now
 from sluice.limiter.windows import SECOND
 
 from . import emf
 from .emf import Unit
 from .enforcement import Enforcer, Report
 from .ip_sets import WafIpSets
-from .parallel import WORKERS
+from .tables import CONFIG, shipped_rules, tables
 
-TABLES = Config(
-    max_pool_connections=WORKERS,
-    connect_timeout=2,
-    read_timeout=5,
-    retries={"mode": "standard", "total_max_attempts": 6},
-)
 WAF = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1})
 """The sets are repeated by ourselves, at their own pace."""
 BATCH = 10
@@ -46,14 +38,12 @@ class Worker:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         """Read the environment; a variable that is missing is a broken deployment and raises."""
-        dynamodb = boto3.client("dynamodb", config=TABLES)
-        self._sqs = boto3.client("sqs", config=TABLES)
+        self._sqs = boto3.client("sqs", config=CONFIG)
         self._queue = variables["SLUICE_WAKE_UPS"]
         self.source = emf.Source.read(variables)
         self._enforcer = Enforcer(
-            rules.loads(Path(__file__).with_name(rules.FILE).read_text("utf-8")),
-            CounterTable(dynamodb, variables["SLUICE_COUNTERS"]),
-            BlockTable(dynamodb, variables["SLUICE_BLOCKS"]),
+            shipped_rules(),
+            *tables(variables),
             WafIpSets(boto3.client("wafv2", config=WAF), sets.loads(variables["SLUICE_IP_SETS"])),
             self._wake,
             now,
@@ -80,11 +70,6 @@ class Worker:
 
 
 _workers: list[Worker] = []
-
-
-def now() -> int:
-    """Return milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def delay(due: int) -> int:
@@ -125,6 +110,7 @@ def measured(report: Report) -> dict[str, tuple[float, Unit]]:
         told |= {
             "BlocksLive": (report.live, Unit.COUNT),
             "BlocksReleased": (report.released, Unit.COUNT),
+            "BlocksExtended": (report.extended, Unit.COUNT),
             "BlocksEvicted": (report.evicted, Unit.COUNT),
             "SetFill": (report.fill, Unit.PERCENT),
         }

@@ -9,6 +9,7 @@ them the work.
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sluice.limiter.blocks import Allowance, Block, Blocks, Lease, Snapshot, spread
 from sluice.limiter.clients import FAMILIES, cidr, family
@@ -25,6 +26,8 @@ LEASE = 15 * SECOND
 HORIZON = 65 * SECOND
 """How far ahead releases are woken for: to the schedule's next tick, and a little more."""
 MOST_PASSES = 20
+LONGEST_RUN = 60 * SECOND
+"""After either, what is still asked for is left to the next run."""
 PERCENT = 100
 
 
@@ -73,6 +76,7 @@ class Verdict:
     extended: int
 
 
+Result = TypeVar("Result")
 Wake = Callable[[Sequence[int]], None]
 """Asks for runs at these times, in milliseconds since 1970."""
 
@@ -107,37 +111,47 @@ class Enforcer:
         Args:
             holder: who runs, unlike everybody else.
             wakes: whether to ask for runs at the releases ahead. A run that was asked for in this way must
-                not: Lambda would stop the circle after some rounds ("Recursive loop detection").
+                not, unless another that may has asked it to: Lambda would stop the circle of function and
+                queue after some rounds ("Lambda recursive loop detection", which knows no streams of tables).
         """
         report = Report()
-        now = self._clock()
-        lease = self._blocks.acquire(holder, now, now + LEASE)
+        began = self._clock()
+        lease = self._blocks.acquire(holder, began, began + LEASE, wakes=wakes)
         if lease is None:
             report.busy = True
             return report
         try:
-            while self._pass(lease, report, wakes=wakes) or not self._blocks.finish(lease):
-                if report.passes >= MOST_PASSES:
+            while not (self._pass(lease, report, wakes=wakes) and self._blocks.finish(lease)):
+                if report.passes >= MOST_PASSES or self._clock() - began > LONGEST_RUN:
                     self._blocks.drop(lease)
                     break
-                # Whoever asked had no pass of its own, and may be one that wakes.
-                wakes = True
-                lease = self._blocks.renew(lease, self._clock() + LEASE)
+                now = self._clock()
+                # Where the lease was lost, its holder is asked to look again: what this pass wrote may come
+                # from an older look than that one's.
+                renewed = self._blocks.renew(lease, now + LEASE) or self._blocks.acquire(
+                    holder, now, now + LEASE, wakes=wakes
+                )
+                if renewed is None:
+                    break
+                # Who asked had no pass of its own; what it would have woken for is left to this one.
+                wakes = wakes or renewed.asked_to_wake > lease.asked_to_wake
+                lease = renewed
         except BaseException:
             self._blocks.drop(lease)
             raise
         return report
 
     def _pass(self, lease: Lease, report: Report, *, wakes: bool) -> bool:
-        """Compare once, write what differs, and return whether to look again."""
+        """Compare once, write what differs, and return whether that was all there is to do."""
         report.passes += 1
         # Before the table: a write then succeeds only if nobody wrote what a newer look at it asked for.
         held = {name: self._sets.read(name) for name in self._sets.names}
+        self._hold(lease)
         snapshot = self._blocks.read()
         report.unreadable = snapshot.unreadable
         report.paused = snapshot.paused
         if snapshot.paused:
-            return False
+            return True
         now = self._clock()
         verdict = self._judge(snapshot.blocks, now)
         wanted = self._want(verdict.live, snapshot)
@@ -148,17 +162,28 @@ class Enforcer:
             self._write(held, wanted, lease, report)
         except StaleTokenError:
             report.conflicts += 1
-            return True
+            return False
         self._tell_lags(held, wanted, verdict, report)
+        gone = self._at_once(self._blocks.release, verdict.over)
+        report.released += gone.count(True)
         if wakes:
             self._wake_for(verdict.live, now)
-        gone = outcomes(self._blocks.release, verdict.over, self._workers)
-        report.released += gone.count(True)
-        for failure in gone:
-            if isinstance(failure, Exception):
-                raise failure
         # One that was extended meanwhile holds again.
-        return False in gone
+        return False not in gone
+
+    def _hold(self, lease: Lease) -> None:
+        """Hold the lease for longer. Where it is lost, somebody else works as well, and both are right."""
+        # Not to look who has asked: this pass may have read the table already.
+        self._blocks.renew(lease, self._clock() + LEASE)
+
+    def _at_once(self, do: Callable[[Block], Result], blocks: Iterable[Block]) -> list[Result]:
+        """Return what became of each block, or raise the first failure when the others are done."""
+        done = []
+        for each in outcomes(do, blocks, self._workers):
+            if isinstance(each, Exception):
+                raise each
+            done.append(each)
+        return done
 
     def _judge(self, blocks: Iterable[Block], now: int) -> Verdict:
         """Tell the blocks that hold from those that are over, asking the counters once more."""
@@ -166,7 +191,8 @@ class Enforcer:
         due: list[Block] = []
         for block in blocks:
             (live if block.until > now else due).append(block)
-        over = []
+        over: list[Block] = []
+        longer: list[Block] = []
         known = self._counters.read(block.client for block in due)
         for block in due:
             counted = known.get(block.client, NOTHING)
@@ -174,12 +200,11 @@ class Enforcer:
             if standing is None:
                 over.append(block)
                 continue
-            longer = replace(
-                block, window=standing.window, until=standing.room_at, generation=counted.generation
+            longer.append(
+                replace(block, window=standing.window, until=standing.room_at, generation=counted.generation)
             )
-            self._blocks.put(longer)
-            live.append(longer)
-        return Verdict(live, over, extended=len(due) - len(over))
+        self._at_once(self._blocks.put, longer)
+        return Verdict([*live, *longer], over, extended=len(longer))
 
     def _want(self, live: Iterable[Block], snapshot: Snapshot) -> Wanted:
         """Spread blocks over the sets; where one is full, the blocks with the earliest end go."""
@@ -211,13 +236,13 @@ class Enforcer:
         return [each for each in networks if family(each) == wanted][:CAPACITY]
 
     def _write(self, held: dict[SetName, Content], wanted: Wanted, lease: Lease, report: Report) -> None:
-        for name, addresses in wanted.contents.items():
+        # The allow list first: nobody on it is to be blocked for the second between two writes.
+        for name, addresses in sorted(wanted.contents.items(), key=lambda each: each[0].role != ALLOW):
             if held[name].addresses == addresses:
                 continue
             self._sets.write(name, addresses, held[name].token)
             report.written += 1
-            # Not to look who has asked: this pass has read the table already.
-            self._blocks.renew(lease, self._clock() + LEASE)
+            self._hold(lease)
 
     def _tell_lags(
         self, held: dict[SetName, Content], wanted: Wanted, verdict: Verdict, report: Report

@@ -4,31 +4,20 @@ import base64
 import gzip
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
 import boto3
-from botocore.config import Config
 
-from sluice.limiter import rules
-from sluice.limiter.blocks import BlockTable
-from sluice.limiter.counters import CounterTable
+from sluice.limiter.clock import now
 
 from . import emf
 from .counting import Event, Ingest, Tally
 from .emf import Unit
-from .parallel import WORKERS
+from .tables import CONFIG, shipped_rules, tables
 
 DATA_MESSAGE = "DATA_MESSAGE"
 """Others only test that the function can be reached ("Using subscription filters", CloudWatch Logs guide)."""
-CONFIG = Config(
-    max_pool_connections=WORKERS,
-    connect_timeout=2,
-    read_timeout=5,
-    retries={"mode": "standard", "total_max_attempts": 6},
-)
 
 
 class Payload(TypedDict):
@@ -50,16 +39,9 @@ class Worker:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         """Read the environment; a variable that is missing is a broken deployment and raises."""
-        dynamodb = boto3.client("dynamodb", config=CONFIG)
         self._bucket = variables["SLUICE_DEAD_LETTERS"]
         self.source = emf.Source.read(variables)
-        self._ingest = Ingest(
-            rules.loads(Path(__file__).with_name(rules.FILE).read_text("utf-8")),
-            CounterTable(dynamodb, variables["SLUICE_COUNTERS"]),
-            BlockTable(dynamodb, variables["SLUICE_BLOCKS"]),
-            self._keep,
-            now,
-        )
+        self._ingest = Ingest(shipped_rules(), *tables(variables), self._keep, now)
 
     def run(self, payload: Payload) -> Tally:
         """Count one delivery."""
@@ -74,11 +56,6 @@ class Worker:
 
 
 _workers: list[Worker] = []
-
-
-def now() -> int:
-    """Return milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def handler(event: Payload, _context: object) -> None:

@@ -1,6 +1,7 @@
 """WAF's IP sets as the enforcer sees them: addresses and a token, written at most once a second."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,10 +15,12 @@ from sluice.limiter.sets import SetName
 
 if TYPE_CHECKING:
     from mypy_boto3_wafv2 import WAFV2Client
+    from mypy_boto3_wafv2.type_defs import GetIPSetResponseTypeDef
 
 SCOPE: Final = "REGIONAL"
+READS_PER_SECOND = 5
 WRITE_SECONDS = 1.0
-"""One write a second for an account and Region, which cannot be raised ("AWS WAF quotas")."""
+"""Five reads and one write a second for an account and Region, which cannot be raised ("AWS WAF quotas")."""
 MOST_TRIES = 6
 PATIENCE_SECONDS = 0.25
 """The first wait after a refusal; it doubles."""
@@ -75,6 +78,7 @@ class WafIpSets:
         self._client = client
         self._sleep = sleep
         self._monotonic = monotonic
+        self._read: deque[float] = deque(maxlen=READS_PER_SECOND)
         self._written: float | None = None
 
     def read(self, each: SetName) -> Content:
@@ -83,7 +87,12 @@ class WafIpSets:
         Raises:
             ClientError: if WAF refuses, again and again where that could pass.
         """
-        answer = self._patiently(lambda: self._client.get_ip_set(Name=each.name, Scope=SCOPE, Id=each.id))
+
+        def get() -> "GetIPSetResponseTypeDef":
+            self._pace_reads()
+            return self._client.get_ip_set(Name=each.name, Scope=SCOPE, Id=each.id)
+
+        answer = self._patiently(get)
         return Content(frozenset(map(_seen, answer["IPSet"]["Addresses"])), answer["LockToken"])
 
     def write(self, each: SetName, addresses: Collection[str], token: str) -> None:
@@ -107,6 +116,12 @@ class WafIpSets:
             if error.response["Error"]["Code"] == STALE:
                 raise StaleTokenError(each.name) from error
             raise
+
+    def _pace_reads(self) -> None:
+        """Wait until a second has passed since the read that was five before this one."""
+        if len(self._read) == READS_PER_SECOND:
+            self._sleep(max(0.0, self._read[0] + 1 - self._monotonic()))
+        self._read.append(self._monotonic())
 
     def _pace(self) -> None:
         """Wait until a second has passed since the last write, successful or not."""

@@ -34,12 +34,19 @@ class Visitor:
     busy: bool
     address: Callable[[int], str]
     """Where its n-th request comes from."""
+    delay: float = 0.0
+    """Seconds after which it begins."""
 
 
 VISITORS = (
     Visitor("too often", "198.51.100.7", busy=True, address=lambda _: "198.51.100.7"),
     Visitor(
-        "too often, from all of it", "2001:db8:1:2::/64", busy=True, address=lambda n: f"2001:db8:1:2::{n:x}"
+        "too often, from all of it",
+        "2001:db8:1:2::/64",
+        busy=True,
+        address=lambda n: f"2001:db8:1:2::{n:x}",
+        # Its IP set is another one, and WAF takes one write a second.
+        delay=2.0,
     ),
     Visitor("its neighbour", "198.51.100.8", busy=False, address=lambda _: "198.51.100.8"),
     Visitor("the next one", "2001:db8:1:3::/64", busy=False, address=lambda n: f"2001:db8:1:3::{n:x}"),
@@ -109,6 +116,7 @@ async def _visit(local: LocalAws, stack: LocalStack) -> list[Visit]:
     done = asyncio.Event()
 
     async def come(session: aiohttp.ClientSession, visitor: Visitor, seen: Visit) -> None:
+        await asyncio.sleep(visitor.delay)
         while not done.is_set():
             headers = local.edge.as_client(visitor.address(seen.requests))
             async with session.post(stack.outputs["url"], data=b"{}", headers=headers) as answer:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import emulator_iam  # type: ignore[import-not-found]  # siblings: this file is run by its path
+import emulator_logs  # type: ignore[import-not-found]
 import emulator_waf  # type: ignore[import-not-found]
 import ministack.app
 
@@ -39,5 +40,6 @@ if __name__ == "__main__":
     threading.Thread(target=end_with_parent, daemon=True).start()
     emulator_waf.install()
     emulator_iam.install()
+    emulator_logs.install()
     ministack.app.app = over_tls
     ministack.app.main()

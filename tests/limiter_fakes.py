@@ -19,8 +19,13 @@ from sluice.limiter.blocks import (
     ALLOW,
     CONTROL,
     KEPT,
+    LATE,
+    LATEST,
+    LONGEST_LEASE,
     MOST_TRIES,
+    OPERATOR,
     PARTITIONS,
+    SHORTEST_PREFIXES,
     Allowance,
     Block,
     Change,
@@ -30,9 +35,10 @@ from sluice.limiter.blocks import (
     UnreadableRecordError,
     spread,
 )
-from sluice.limiter.clients import canonical, cidr
-from sluice.limiter.counters import BATCH, RING_SIZE, ContentionError
+from sluice.limiter.clients import canonical, cidr, family
+from sluice.limiter.counters import BATCH, RING_SIZE
 from sluice.limiter.counters import MOST_TRIES as MOST_TRIES_TO_ADD
+from sluice.limiter.dynamodb import ContentionError
 from sluice.limiter.rules import Counted
 from sluice.limiter.sets import BLOCK, CAPACITY, SetName
 from sluice.limiter.windows import SECOND, Cut
@@ -127,9 +133,19 @@ class MemoryCounters(Stepping):
 
     def remove(self, client: str, names: Collection[str]) -> None:
         with self._atomic("counters.remove"):
-            held = self.items.setdefault(client, Item()).counters
+            if client in self.items:
+                for name in names:
+                    self.items[client].counters.pop(name, None)
+
+    def forget(self, client: str, names: Collection[str], expires: int) -> int:
+        with self._atomic("counters.forget"):
+            item = self.items.setdefault(client, Item())
             for name in names:
-                held.pop(name, None)
+                item.counters.pop(name, None)
+            item.cuts = {}
+            item.expires = expires
+            item.generation += 1
+            return item.generation
 
     def cut(self, client: str, cuts: Mapping[str, Cut], expires: int) -> int:
         with self._atomic("counters.cut"):
@@ -139,13 +155,13 @@ class MemoryCounters(Stepping):
             item.generation += 1
             return item.generation
 
-    def is_marked(self, token: bytes) -> bool:
+    def is_marked(self, marker: bytes) -> bool:
         with self._atomic("counters.is_marked"):
-            return token in self.markers
+            return marker in self.markers
 
-    def mark(self, token: bytes, expires: int) -> None:
+    def mark(self, marker: bytes, expires: int) -> None:
         with self._atomic("counters.mark"):
-            self.markers[token] = expires
+            self.markers[marker] = expires
 
     def delete_expired(self, now: int) -> None:
         """Do what DynamoDB does some time after items expire."""
@@ -154,7 +170,7 @@ class MemoryCounters(Stepping):
             for client, item in self.items.items()
             if item.expires is None or item.expires * SECOND > now
         }
-        self.markers = {token: end for token, end in self.markers.items() if end * SECOND > now}
+        self.markers = {marker: end for marker, end in self.markers.items() if end * SECOND > now}
 
 
 class MemoryBlocks(Stepping):
@@ -173,8 +189,9 @@ class MemoryBlocks(Stepping):
                 if self._starts(old, block):
                     self._write(_place(block.client), block.client, _record(block))
                     return Change.STARTED
-            if _number(old, "generation") > block.generation or _ends(old) >= block.until:
+            if old["generation"] > block.generation or old["until"] >= block.until:
                 return Change.NOTHING
+            over = old["until"] <= block.since
             with self._atomic("blocks.extend"):
                 record = self._partition(block.client).get(block.client, {})
                 if (
@@ -185,20 +202,18 @@ class MemoryBlocks(Stepping):
                 ):
                     fresh = _record(block)
                     changed = {name: fresh[name] for name in ("until", "window", "reason", "expires")}
+                    changed["since"] = block.since if over else old["since"]
                     self._write(_place(block.client), block.client, record | changed)
-                    return Change.EXTENDED
-        return Change.NOTHING
+                    return Change.STARTED if over else Change.EXTENDED
+        raise ContentionError("refused again and again")
 
     @staticmethod
     def _starts(old: Record, block: Block) -> bool:
-        state, generation, until = (old.get(name) for name in ("state", "generation", "until"))
-        if not (isinstance(state, str) and isinstance(generation, int) and isinstance(until, int)):
+        if not _is_readable(block.client, old):
             return True
-        if generation < block.generation:
-            return True
-        return (generation == block.generation and state != State.ON) or (
-            state == State.ON and not _is_readable(block.client, old)
-        )
+        generation, off = old["generation"], old["state"] == State.OFF
+        same_or_late = generation == block.generation or old["until"] < block.since - LATE
+        return bool(generation < block.generation or (off and same_or_late))
 
     def read(self) -> Snapshot:
         blocks: list[Block] = []
@@ -209,8 +224,8 @@ class MemoryBlocks(Stepping):
                 try:
                     if place == ALLOW:
                         allowances.append(_allowance(client, record))
-                    elif _text(record, "state") == State.ON:
-                        blocks.append(_block(client, record))
+                    elif _state(record) is State.ON:
+                        blocks.append(_block(place, client, record))
                 except UnreadableRecordError as error:
                     unreadable.append(str(error))
         return Snapshot(tuple(blocks), tuple(allowances), self.is_paused(), tuple(unreadable))
@@ -218,9 +233,9 @@ class MemoryBlocks(Stepping):
     def get(self, client: str) -> Block | None:
         with self._atomic("blocks.get"):
             record = self._partition(client).get(client)
-        if record is None or _text(record, "state") != State.ON:
+        if record is None or _state(record) is not State.ON:
             return None
-        return _block(client, record)
+        return _block(_place(client), client, record)
 
     def allowances(self) -> list[Allowance]:
         found = []
@@ -241,7 +256,7 @@ class MemoryBlocks(Stepping):
             return True
 
     def unblock(self, client: str, generation: int, now: int) -> None:
-        record = {"state": State.OFF, "since": now, "until": now, "generation": generation}
+        record = _record(Block(client, OPERATOR, now, now, generation)) | {"state": State.OFF}
         with self._atomic("blocks.unblock"):
             self._write(_place(client), client, record | {"expires": (now + KEPT) // SECOND})
 
@@ -270,27 +285,27 @@ class MemoryBlocks(Stepping):
         with self._atomic("blocks.is_held"):
             return self._is_held(now)
 
-    def acquire(self, holder: str, now: int, until: int) -> Lease | None:
+    def acquire(self, holder: str, now: int, until: int, *, wakes: bool) -> Lease | None:
         for _ in range(MOST_TRIES):
             with self._atomic("blocks.acquire"):
                 if not self._is_held(now):
                     return self._hold(holder, until)
             with self._atomic("blocks.ask"):
                 self._lease["asked"] = self._lease.get("asked", 0) + 1
+                if wakes:
+                    self._lease["asked_to_wake"] = self._lease.get("asked_to_wake", 0) + 1
                 if self._is_held(now):
                     return None
         return None
 
-    def renew(self, lease: Lease, until: int) -> Lease:
+    def renew(self, lease: Lease, until: int) -> Lease | None:
         with self._atomic("blocks.renew"):
-            return self._hold(lease.holder, until)
+            return self._hold(lease.holder, until) if self._lease.get("holder") == lease.holder else None
 
     def finish(self, lease: Lease) -> bool:
         with self._atomic("blocks.finish"):
             held = self._lease
-            if held.get("holder") != lease.holder:
-                return True
-            if held.get("asked", lease.asked) != lease.asked:
+            if held.get("holder") != lease.holder or held.get("asked", lease.asked) != lease.asked:
                 return False
             self._give_back()
             return True
@@ -322,14 +337,16 @@ class MemoryBlocks(Stepping):
         return self._control.setdefault("lease", {})
 
     def _is_held(self, now: int) -> bool:
-        return bool(self._lease.get("held_until", now - 1) >= now)
+        held_until = self._lease.get("held_until")
+        return isinstance(held_until, int) and now <= held_until <= now + LONGEST_LEASE
 
     def _hold(self, holder: str, until: int) -> Lease:
         self._lease.update(holder=holder, held_until=until)
-        return Lease(holder, self._lease.get("asked", 0))
+        return Lease(holder, self._lease.get("asked", 0), self._lease.get("asked_to_wake", 0))
 
     def _give_back(self) -> None:
-        del self._lease["holder"], self._lease["held_until"]
+        del self._lease["holder"]
+        self._lease.pop("held_until", None)
 
     def _partition(self, client: str) -> dict[str, Record]:
         return self.partitions.setdefault(_place(client), {})
@@ -412,16 +429,25 @@ def _record(block: Block) -> Record:
     }
 
 
-def _block(client: str, record: Record) -> Block:
+def _block(place: str, client: str, record: Record) -> Block:
     try:
-        canonical(cidr(client))
+        known = canonical(cidr(client))
     except ValueError as error:
         raise UnreadableRecordError("client: no address") from error
+    if known != cidr(client):
+        raise UnreadableRecordError("client: an address that is written in another way")
+    if int(known.partition("/")[2]) < SHORTEST_PREFIXES[family(client)]:
+        raise UnreadableRecordError("client: a network that is far more than a client")
+    if place != _place(client):
+        raise UnreadableRecordError("partition: another client's")
+    since, until = _whole(record, "since"), _whole(record, "until")
+    if max(since, until) > LATEST:
+        raise UnreadableRecordError("since, until: after the year 9999")
     return Block(
         client=client,
         window=_text(record, "window"),
-        since=_whole(record, "since"),
-        until=_whole(record, "until"),
+        since=since,
+        until=until,
         generation=_whole(record, "generation"),
         reason=_text(record, "reason"),
     )
@@ -434,9 +460,17 @@ def _allowance(network: str, record: Record) -> Allowance:
         raise UnreadableRecordError("client: no CIDR") from error
 
 
+def _state(record: Record) -> State:
+    state = _text(record, "state")
+    if state not in (State.ON, State.OFF):
+        raise UnreadableRecordError("state: neither on nor off")
+    return State(state)
+
+
 def _is_readable(client: str, record: Record) -> bool:
     try:
-        _block(client, record)
+        _state(record)
+        _block(_place(client), client, record)
     except UnreadableRecordError:
         return False
     return True
@@ -454,12 +488,3 @@ def _whole(record: Record, name: str) -> int:
     if not isinstance(value, int) or value < 0:
         raise UnreadableRecordError(f"{name}: no whole number")
     return value
-
-
-def _number(record: Record, name: str) -> int:
-    value = record.get(name, 0)
-    return value if isinstance(value, int) and value >= 0 else 0
-
-
-def _ends(record: Record) -> int:
-    return _number(record, "until") if record.get("state") == State.ON else 0

@@ -64,12 +64,3 @@ def bucket_policy(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, 
     """Attach a bucket's policy."""
     workshop.aws.client("s3").put_bucket_policy(Bucket=inputs["bucket"], Policy=inputs["policy"])
     return inputs["bucket"], {}
-
-
-@makes("aws:s3/bucketOwnershipControls:BucketOwnershipControls")
-def bucket_ownership_controls(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Say who owns what is put into a bucket."""
-    workshop.aws.client("s3").put_bucket_ownership_controls(
-        Bucket=inputs["bucket"], OwnershipControls={"Rules": [api_shape(inputs["rule"])]}
-    )
-    return inputs["bucket"], {}

@@ -17,7 +17,12 @@ from .shapes import api_shape
 DESTINATIONS = {"sqs": ("sqs:SendMessage", "{}"), "s3": ("s3:PutObject", "{}/*")}
 """By service, what a role needs to keep failed events there, and on what; the emulator fills no bucket."""
 POLLER_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
-STREAM_ACTIONS = ("dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream")
+STREAM_ACTIONS = (
+    "dynamodb:GetRecords",
+    "dynamodb:GetShardIterator",
+    "dynamodb:DescribeStream",
+    "dynamodb:ListStreams",
+)
 
 
 class LocalSetupError(RuntimeError):

@@ -4,7 +4,6 @@ import argparse
 import json
 import re
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sluice.limiter import clients, rules
 from sluice.limiter.blocks import LONGEST_REASON, Block, BlockTable, Change, UnreadableRecordError
 from sluice.limiter.clients import NoClientError
-from sluice.limiter.counters import ContentionError, CounterTable
-from sluice.limiter.operator import Explanation, Operator, StillWorkingError
+from sluice.limiter.clock import now
+from sluice.limiter.counters import CounterTable
+from sluice.limiter.dynamodb import ContentionError
+from sluice.limiter.operator import Explanation, FullError, Operator, StillWorkingError
 from sluice.limiter.windows import DAY, SECOND
 
 from . import target
@@ -74,6 +75,7 @@ def blocked(operator: Operator, _chosen: argparse.Namespace) -> Result:
     found = operator.blocked()
     return {
         "blocked": [_block(each) for each in found.blocks],
+        "count_only": operator.count_only,
         "paused": found.paused,
         "unreadable": list(found.unreadable),
     }
@@ -81,7 +83,16 @@ def blocked(operator: Operator, _chosen: argparse.Namespace) -> Result:
 
 def explain(operator: Operator, chosen: argparse.Namespace) -> Result:
     """Return how a client stands."""
-    found: Explanation = operator.explain(operator.rules.identity.named(chosen.client))
+    client = operator.rules.identity.named(chosen.client)
+    site = operator.rules.identity.site(client)
+    return {
+        **_explained(operator.explain(client)),
+        "count_only": operator.count_only,
+        "site": site and _explained(operator.explain(site)),
+    }
+
+
+def _explained(found: Explanation) -> Result:
     return {
         "client": found.client,
         "blocked": found.block and _block(found.block),
@@ -118,14 +129,24 @@ def unblock(operator: Operator, chosen: argparse.Namespace) -> Result:
     """Unblock a client."""
     client = operator.rules.identity.named(chosen.client)
     operator.unblock(client)
-    return {"client": client, "words": f"{client} is free until it uses its limit again."}
+    words = f"{client} is free until it uses its limit again.{_site_words(operator, client)}"
+    return {"client": client, "words": words}
 
 
 def reset(operator: Operator, chosen: argparse.Namespace) -> Result:
     """Forget a client's counts."""
     client = operator.rules.identity.named(chosen.client)
     operator.reset(client)
-    return {"client": client, "words": f"{client} is free, and its counts are forgotten."}
+    words = f"{client} is free, and its counts are forgotten.{_site_words(operator, client)}"
+    return {"client": client, "words": words}
+
+
+def _site_words(operator: Operator, client: str) -> str:
+    """Return what keeps a client out all the same."""
+    site = operator.rules.identity.site(client)
+    if site is None or operator.explain(site).free_at is None:
+        return ""
+    return f" But its site {site} is blocked, which has to be unblocked by itself."
 
 
 def allow(operator: Operator, chosen: argparse.Namespace) -> Result:
@@ -150,7 +171,7 @@ def _change_allowed(operator: Operator, network: str, chosen: argparse.Namespace
         operator.allow(network, _reason(chosen.reason))
         return f"{network} is never counted and never blocked any more."
     if operator.disallow(network):
-        return f"{network} is counted and blocked again."
+        return f"{network} is counted again within 30 seconds, and blocked within a minute."
     if network in operator.rules.allow:
         raise UsageError(
             f"{network} is on the allow list of the stack's settings: remove it there, and deploy"
@@ -177,7 +198,7 @@ def _run(name: str, chosen: argparse.Namespace, command: Command, view: str) -> 
 
     try:
         result = command(_operator(target.outputs(chosen)), chosen)
-    except (TargetError, UsageError, NoClientError, StillWorkingError, ContentionError) as error:
+    except (TargetError, UsageError, NoClientError, StillWorkingError, FullError, ContentionError) as error:
         return _failed(name, str(error))
     except UnreadableRecordError as error:
         return _failed(name, f"the client's record in the table of blocks cannot be read: {error}")
@@ -219,7 +240,8 @@ def _operator(outputs: Mapping[str, Any]) -> Operator:
         known,
         CounterTable(client, found["counters"]),
         BlockTable(client, found["blocks"]),
-        lambda: time.time_ns() // 1_000_000,
+        now,
+        count_only=found.get("mode") == "count",
     )
 
 
@@ -248,11 +270,14 @@ def _reason(text: str) -> str:
 
 def _network(text: str) -> str:
     try:
-        return clients.canonical(text)
+        network = clients.canonical(text)
     except ValueError as error:
         raise UsageError(
             f"{text!r} is no CIDR to allow: 203.0.113.0/24 or 2001:db8::/32, not everybody"
         ) from error
+    if "/" not in text:
+        raise UsageError(f"{text!r} is no CIDR: did you mean {network}?")
+    return network
 
 
 def _block(block: Block) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from .clock import local_time
 
+COUNT_ONLY = "Count only: nobody is refused. This is who would be."
 PLAIN_WIDTH = 200
 """Columns where it is not shown on a terminal."""
 
@@ -33,6 +34,8 @@ def blocked(result: Result) -> None:
     """Show who is blocked."""
     if result["paused"]:
         print("Paused: the IP sets stay as they are, whatever is listed here.")
+    if result["count_only"]:
+        print(COUNT_ONLY)
     for problem in result["unreadable"]:
         print(f"A record cannot be read: {problem}", file=sys.stderr)
     if not result["blocked"]:
@@ -47,6 +50,8 @@ def blocked(result: Result) -> None:
 
 def explanation(result: Result) -> None:
     """Show how a client stands."""
+    if result.get("count_only"):
+        print(COUNT_ONLY)
     print(_standing_words(result))
     rows = []
     for window in result["windows"]:
@@ -55,6 +60,9 @@ def explanation(result: Result) -> None:
         rows.append([window["window"], full, room])
         rows += [["", str(count), f"from {local_time(start)}"] for start, count in window["buckets"].items()]
     _table(["window", "requests", ""], rows)
+    if result.get("site"):
+        print()
+        explanation(result["site"])
 
 
 def _standing_words(result: Result) -> str:

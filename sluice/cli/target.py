@@ -23,13 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--outputs", metavar="FILE", help="what `pulumi stack output --json` printed; - reads it here"
     )
-    group.add_argument(
-        "--local",
-        nargs="?",
-        const="",
-        metavar="STACK",
-        help="a stack that runs locally; the last one if not said",
-    )
+    group.add_argument("--local", action="store_true", help="the stack that was deployed locally last")
+    group.add_argument("--stack", metavar="NAME", help="a stack that runs locally")
 
 
 def outputs(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -40,7 +35,7 @@ def outputs(chosen: argparse.Namespace) -> dict[str, Any]:
     """
     if chosen.outputs == "-":
         return _parsed(sys.stdin.read(), "standard input")
-    file = Path(chosen.outputs) if chosen.outputs else _local_file(chosen.local)
+    file = Path(chosen.outputs) if chosen.outputs else _local_file(chosen.stack)
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -48,7 +43,7 @@ def outputs(chosen: argparse.Namespace) -> dict[str, Any]:
     return _parsed(text, str(file))
 
 
-def _local_file(stack: str) -> Path:
+def _local_file(stack: str | None) -> Path:
     if stack:
         file = LOCAL / LOCAL_OUTPUTS.format(stack)
         if file.exists():

@@ -9,13 +9,15 @@ A table of its own, so that its stream tells of crossings and of nothing else. I
 """
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .clients import canonical, cidr
-from .windows import DAY, SECOND
+from .clients import V4, V6, canonical, cidr, family
+from .dynamodb import ContentionError, Item, refused_item
+from .windows import DAY, MINUTE, SECOND
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -34,14 +36,30 @@ OPERATOR = "operator"
 """The window of a block that an operator made."""
 KEPT = DAY
 """How long DynamoDB keeps a record after its end, in milliseconds."""
+LONGEST_LEASE = 10 * MINUTE
+LATE = 60 * MINUTE
+"""How long after an unblocking something may still be decided by what was before it: far longer than a
+function runs. Later its record means nothing: the client's counters may be gone, and their generation too."""
+SHORTEST_PREFIXES = {V4: 32, V6: 16}
+"""Of what can be one client, with whatever settings."""
+LATEST = 253_402_300_799_000
+"""The end of the year 9999: no block ends later."""
 MOST_TRIES = 5
 LONGEST_REASON = 256
 
 STARTS = """attribute_not_exists(client)
-    OR NOT attribute_type(generation, :number) OR NOT attribute_type(#until, :number)
-    OR generation < :g OR (generation = :g AND #state = :off)"""
+    OR NOT attribute_type(generation, :number) OR NOT attribute_type(since, :number)
+    OR NOT attribute_type(#until, :number) OR #until > :latest
+    OR NOT attribute_type(#window, :text) OR NOT attribute_type(reason, :text)
+    OR NOT #state IN (:on, :off)
+    OR generation < :g OR (#state = :off AND (generation = :g OR #until < :late))"""
+"""Where a block starts: where there is no record or none that can be read, and where the record is of an
+earlier generation, or of an unblocking in this one or long ago."""
 
-Item = Mapping[str, "AttributeValueTypeDef"]
+
+FREE = """attribute_not_exists(held_until) OR NOT attribute_type(held_until, :number)
+    OR held_until < :now OR held_until > :far"""
+"""Where nobody has the lease, or where it is none of ours: no enforcer holds it for so long."""
 
 
 class State(StrEnum):
@@ -110,6 +128,8 @@ class Lease:
     holder: str
     asked: int = 0
     """How often others asked for work, when this was looked at."""
+    asked_to_wake: int = 0
+    """How often these were such as wake for the releases ahead."""
 
 
 class Blocks(Protocol):
@@ -127,14 +147,14 @@ class Blocks(Protocol):
     def release(self, block: Block) -> bool:
         """Delete a block, unless it has changed; return whether it is gone."""
 
-    def acquire(self, holder: str, now: int, until: int) -> Lease | None:
+    def acquire(self, holder: str, now: int, until: int, *, wakes: bool) -> Lease | None:
         """Take the lease, or ask its holder to work once more and return nothing."""
 
-    def renew(self, lease: Lease, until: int) -> Lease:
-        """Hold the lease for longer, and look how often others have asked."""
+    def renew(self, lease: Lease, until: int) -> Lease | None:
+        """Hold the lease for longer, and look how often others have asked; nothing where it is lost."""
 
     def finish(self, lease: Lease) -> bool:
-        """Give the lease back, unless others asked for work since it was last looked at."""
+        """Give the lease back, unless others asked for work since it was last looked at, or it is lost."""
 
     def drop(self, lease: Lease) -> None:
         """Give the lease back, whoever asks."""
@@ -151,8 +171,8 @@ class BlockTable:
     def put(self, block: Block) -> Change:
         """Start a block, or extend the one that there is; never shorten it.
 
-        A block starts where there is none, where the record belongs to an earlier generation or cannot be
-        read, and where an operator unblocked the client in this generation.
+        Raises:
+            ContentionError: if others wrote to the record again and again meanwhile.
         """
         for _ in range(MOST_TRIES):
             try:
@@ -160,36 +180,49 @@ class BlockTable:
                     TableName=self._table,
                     Item=_as_item(block),
                     ConditionExpression=STARTS,
-                    ExpressionAttributeNames={"#state": "state", "#until": "until"},
+                    ExpressionAttributeNames={"#state": "state", "#until": "until", "#window": "window"},
                     ExpressionAttributeValues={
                         ":g": {"N": str(block.generation)},
+                        ":on": {"S": State.ON.value},
                         ":off": {"S": State.OFF.value},
+                        ":late": {"N": str(block.since - LATE)},
+                        ":latest": {"N": str(LATEST)},
                         ":number": {"S": "N"},
+                        ":text": {"S": "S"},
                     },
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except self._client.exceptions.ConditionalCheckFailedException as refused:
-                old: Item = refused.response.get("Item", {})  # type: ignore[assignment]
-                if _generation(old) > block.generation or _ends(old) >= block.until:
+                try:
+                    old = _block(refused_item(refused))
+                except UnreadableRecordError:
+                    # What no condition can tell, like a fraction of a millisecond.
+                    self._client.put_item(TableName=self._table, Item=_as_item(block))
+                    return Change.STARTED
+                if old.generation > block.generation or old.until >= block.until:
                     return Change.NOTHING
-                if self._extend(block):
-                    return Change.EXTENDED
+                # One whose time was over when this was decided only waits for its release.
+                over = old.until <= block.since
+                if self._extend(block, block.since if over else old.since):
+                    return Change.STARTED if over else Change.EXTENDED
             else:
                 return Change.STARTED
-        return Change.NOTHING
+        raise ContentionError(f"a client's block was refused {MOST_TRIES} times")
 
-    def _extend(self, block: Block) -> bool:
+    def _extend(self, block: Block, since: int) -> bool:
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(block.client),
-                UpdateExpression="SET #until = :until, #window = :w, reason = :reason, expires = :expires",
+                UpdateExpression="SET #until = :until, #window = :w, reason = :reason, expires = :expires,"
+                " since = :since",
                 ConditionExpression="generation = :g AND #state = :on AND #until < :until",
                 ExpressionAttributeNames={"#until": "until", "#window": "window", "#state": "state"},
                 ExpressionAttributeValues={
                     ":until": {"N": str(block.until)},
                     ":w": {"S": block.window},
                     ":reason": {"S": block.reason},
+                    ":since": {"N": str(since)},
                     ":expires": {"N": str(_expires(block.until))},
                     ":g": {"N": str(block.generation)},
                     ":on": {"S": State.ON.value},
@@ -209,7 +242,7 @@ class BlockTable:
                 try:
                     if partition == ALLOW:
                         allowances.append(_allowance(item))
-                    elif _text(item, "state") == State.ON:
+                    elif _state(item) is State.ON:
                         blocks.append(_block(item))
                 except UnreadableRecordError as error:
                     unreadable.append(str(error))
@@ -222,7 +255,7 @@ class BlockTable:
             UnreadableRecordError: if the record is not ours.
         """
         item = self._client.get_item(TableName=self._table, Key=_key(client), ConsistentRead=True).get("Item")
-        return _block(item) if item and _text(item, "state") == State.ON else None
+        return _block(item) if item and _state(item) is State.ON else None
 
     def allowances(self) -> list[Allowance]:
         """Return the allow list; records that are not ours are left out."""
@@ -260,6 +293,8 @@ class BlockTable:
             Item={
                 **_key(client),
                 "state": {"S": State.OFF.value},
+                "window": {"S": OPERATOR},
+                "reason": {"S": ""},
                 "since": {"N": str(now)},
                 "until": {"N": str(now)},
                 "generation": {"N": str(generation)},
@@ -304,52 +339,64 @@ class BlockTable:
     def is_held(self, now: int) -> bool:
         """Whether an enforcer works at the moment."""
         item = self._client.get_item(TableName=self._table, Key=LEASE, ConsistentRead=True).get("Item", {})
-        return "held_until" in item and int(item["held_until"]["N"]) >= now
+        return now <= _held_until(item) <= now + LONGEST_LEASE
 
-    def acquire(self, holder: str, now: int, until: int) -> Lease | None:
+    def acquire(self, holder: str, now: int, until: int, *, wakes: bool) -> Lease | None:
         """Take the lease, or ask its holder to work once more and return nothing.
 
         Whoever asks is heard: by the holder when it is to finish, or here, where the lease came free in
         between.
+
+        Args:
+            holder: who asks, unlike everybody else.
+            now: the time.
+            until: until when to hold it.
+            wakes: whether who asks would wake for the releases ahead; then the holder is to do that.
         """
+        asking = "ADD asked :one, asked_to_wake :one" if wakes else "ADD asked :one"
         for _ in range(MOST_TRIES):
             try:
                 item = self._update_lease(
                     "SET holder = :h, held_until = :until",
-                    "attribute_not_exists(held_until) OR held_until < :now",
-                    {":h": {"S": holder}, ":until": {"N": str(until)}, ":now": {"N": str(now)}},
+                    FREE,
+                    {
+                        ":h": {"S": holder},
+                        ":until": {"N": str(until)},
+                        ":now": {"N": str(now)},
+                        ":far": {"N": str(now + LONGEST_LEASE)},
+                        ":number": {"S": "N"},
+                    },
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
-                item = self._update_lease("ADD asked :one", None, {":one": {"N": "1"}})
-                if "held_until" in item and int(item["held_until"]["N"]) >= now:
+                item = self._update_lease(asking, None, {":one": {"N": "1"}})
+                if now <= _held_until(item) <= now + LONGEST_LEASE:
                     return None
             else:
-                return Lease(holder, _asked(item))
+                return _lease(item)
         return None
 
-    def renew(self, lease: Lease, until: int) -> Lease:
-        """Hold the lease for longer, and look how often others have asked."""
-        item = self._update_lease(
-            "SET holder = :h, held_until = :until",
-            None,
-            {":h": {"S": lease.holder}, ":until": {"N": str(until)}},
-        )
-        return Lease(lease.holder, _asked(item))
+    def renew(self, lease: Lease, until: int) -> Lease | None:
+        """Hold the lease for longer, and look how often others have asked; nothing where it is lost."""
+        try:
+            item = self._update_lease(
+                "SET held_until = :until",
+                "holder = :h",
+                {":h": {"S": lease.holder}, ":until": {"N": str(until)}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return None
+        return _lease(item)
 
     def finish(self, lease: Lease) -> bool:
-        """Give the lease back, unless others asked for work since it was last looked at.
-
-        Where somebody else holds it by now, there is nothing to give back.
-        """
+        """Give the lease back, unless others asked for work since it was last looked at, or it is lost."""
         try:
             self._update_lease(
                 "REMOVE held_until, holder",
                 "holder = :h AND (attribute_not_exists(asked) OR asked = :asked)",
                 {":h": {"S": lease.holder}, ":asked": {"N": str(lease.asked)}},
             )
-        except self._client.exceptions.ConditionalCheckFailedException as refused:
-            old: Item = refused.response.get("Item", {})  # type: ignore[assignment]
-            return old.get("holder", {}).get("S") != lease.holder
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
         return True
 
     def drop(self, lease: Lease) -> None:
@@ -370,7 +417,6 @@ class BlockTable:
             UpdateExpression=expression,
             ExpressionAttributeValues=values,
             ReturnValues="ALL_NEW",
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
             **guarded,
         )["Attributes"]
 
@@ -425,11 +471,18 @@ def _block(item: Item) -> Block:
     if known != cidr(client):
         # The set would never hold it as it is written here.
         raise UnreadableRecordError("client: an address that is written in another way")
+    if int(known.partition("/")[2]) < SHORTEST_PREFIXES[family(client)]:
+        raise UnreadableRecordError("client: a network that is far more than a client")
+    if item[PARTITION] != _key(client)[PARTITION]:
+        raise UnreadableRecordError("partition: another client's")
+    since, until = _whole(item, "since"), _whole(item, "until")
+    if max(since, until) > LATEST:
+        raise UnreadableRecordError("since, until: after the year 9999")
     return Block(
         client=client,
         window=_text(item, "window"),
-        since=_whole(item, "since"),
-        until=_whole(item, "until"),
+        since=since,
+        until=until,
         generation=_whole(item, "generation"),
         reason=_text(item, "reason"),
     )
@@ -438,9 +491,17 @@ def _block(item: Item) -> Block:
 def _allowance(item: Item) -> Allowance:
     network = _text(item, CLIENT)
     try:
-        return Allowance(canonical(network), _whole(item, "since"), _text(item, "reason"))
+        known = canonical(network)
     except ValueError as error:
         raise UnreadableRecordError("client: no CIDR") from error
+    return Allowance(known, _whole(item, "since"), _text(item, "reason"))
+
+
+def _state(item: Item) -> State:
+    state = _text(item, "state")
+    if state not in (State.ON, State.OFF):
+        raise UnreadableRecordError("state: neither on nor off")
+    return State(state)
 
 
 def _text(item: Item, name: str) -> str:
@@ -457,16 +518,10 @@ def _whole(item: Item, name: str) -> int:
     return int(value)
 
 
-def _generation(item: Item) -> int:
-    value = item.get("generation", {}).get("N", "0")
-    return int(value) if value.isdecimal() else 0
+def _held_until(item: Item) -> int:
+    return int(Decimal(item.get("held_until", {}).get("N", "0")))
 
 
-def _ends(item: Item) -> int:
-    """Return when the block of a record ends; a record without a block has ended."""
-    value = item.get("until", {}).get("N", "0")
-    return int(value) if item.get("state", {}).get("S") == State.ON and value.isdecimal() else 0
-
-
-def _asked(item: Item) -> int:
-    return int(item["asked"]["N"]) if "asked" in item else 0
+def _lease(item: Item) -> Lease:
+    asked, asked_to_wake = (int(item.get(name, {}).get("N", "0")) for name in ("asked", "asked_to_wake"))
+    return Lease(item["holder"]["S"], asked, asked_to_wake)

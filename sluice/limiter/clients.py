@@ -36,6 +36,19 @@ class Identity:
         """
         return _clients(address, self.ipv6_prefix, self.ipv6_site_prefix)
 
+    def site(self, client: str) -> str | None:
+        """Return the shorter prefix that an IPv6 client is counted under as well, if there is one."""
+        if (
+            self.ipv6_site_prefix is None
+            or family(client) == V4
+            or client.endswith(f"/{self.ipv6_site_prefix}")
+        ):
+            return None
+        address = client.partition("/")[0]
+        return str(
+            ipaddress.IPv6Network((int(ipaddress.IPv6Address(address)), self.ipv6_site_prefix), strict=False)
+        )
+
     def named(self, text: str) -> str:
         """Return the client that an operator means, by an address or by a prefix as it is listed.
 
@@ -45,7 +58,7 @@ class Identity:
         try:
             if "/" not in text:
                 return self.clients(text)[0]
-            network = ipaddress.ip_network(text)
+            network = ipaddress.ip_network(canonical(text))
         except ValueError as error:
             raise NoClientError(f"{text!r} is no client: {self._allowed()}") from error
         if network.version == V4 and network.prefixlen == network.max_prefixlen:
@@ -89,7 +102,9 @@ def family(client: str) -> int:
 
 def cidr(client: str) -> str:
     """Return a client as an IP set takes it: always with a prefix length."""
-    return client if "/" in client else f"{client}/32"
+    if "/" in client:
+        return client
+    return f"{client}/{128 if family(client) == V6 else 32}"
 
 
 def canonical(network: str) -> str:
@@ -99,8 +114,8 @@ def canonical(network: str) -> str:
         ValueError: if it is no CIDR, has bits beyond its prefix, or means everybody, which WAF does not take.
     """
     parsed = ipaddress.ip_network(network)
-    if parsed.prefixlen == 0:
-        raise ValueError("a prefix of 0 bits")
+    if parsed.prefixlen == 0 or "%" in network:
+        raise ValueError("a prefix of 0 bits, or a scope")
     return str(parsed)
 
 

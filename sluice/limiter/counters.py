@@ -7,9 +7,14 @@ operator unblocks; ``x`` is when DynamoDB may delete the item, in seconds since 
 """
 
 import hashlib
+import random
+import re
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .dynamodb import ContentionError, Item, refused_item
 from .rules import Counted
 from .windows import DAY, SECOND, Cut
 
@@ -19,28 +24,34 @@ if TYPE_CHECKING:
 
 KEY = "k"
 EXPIRES = "x"
-NAME_LENGTH = 6
+NAME = re.compile(r"[0-9a-z]{6}")
+"""Of a bucket's counter."""
+NAME_BYTES = 6
 RING_SIZE = 24
 """Tokens in one generation. A repeated delivery is surely recognised while fewer than this many others
 touched the same client in between."""
 TOKEN_BYTES = 6
+"""Enough to tell the last deliveries of one client apart."""
+MARKER_BYTES = 16
+"""Enough to tell all deliveries of two days apart."""
 MARKER = "d#"
 MARKER_SECONDS = 2 * DAY // SECOND
-MOST_TRIES = 8
+MOST_TRIES = 24
+PATIENT_TRIES = 4
+"""Tries without a pause; after them dozens of deliveries of one client came in the same moment."""
+LONGEST_PAUSE_SECONDS = 0.05
 BATCH = 100
 """Items of one BatchGetItem."""
-MOST_ROUNDS = 10
+MOST_ROUNDS = 8
+PATIENCE_SECONDS = 0.05
+"""The first wait for what a BatchGetItem left out; it doubles."""
 ONE_WRITE_UNIT = 1024
+MOST_STALE = 6
+"""Counters that count no more and stay in an item; one more write removes them all."""
 
 NOT_SEEN = "NOT contains(b, :t) AND NOT contains(c, :t)"
 ADDED = f"{NOT_SEEN} AND (attribute_not_exists(b) OR size(b) < :k)"
 ROTATED = f"{NOT_SEEN} AND size(b) >= :k"
-
-Item = Mapping[str, "AttributeValueTypeDef"]
-
-
-class ContentionError(RuntimeError):
-    """So many others wrote to the same client at once that a write did not get through; repeat it."""
 
 
 class Counters(Protocol):
@@ -58,16 +69,21 @@ class Counters(Protocol):
     def cut(self, client: str, cuts: Mapping[str, Cut], expires: int) -> int:
         """Set from where requests count again, and return the client's next generation."""
 
-    def is_marked(self, token: bytes) -> bool:
+    def is_marked(self, marker: bytes) -> bool:
         """Whether a delivery was added as a whole."""
 
-    def mark(self, token: bytes, expires: int) -> None:
+    def mark(self, marker: bytes, expires: int) -> None:
         """Keep that a delivery was added as a whole."""
 
 
-def token_of(event_ids: Sequence[str]) -> bytes:
-    """Return what tells a delivery from others: a hash of its events' ids, in order."""
-    return hashlib.blake2b("\n".join(event_ids).encode(), digest_size=TOKEN_BYTES).digest()
+def marker_of(event_ids: Sequence[str]) -> bytes:
+    """Return what tells a delivery from all others: a hash of its events' ids, in order."""
+    return hashlib.blake2b("\n".join(event_ids).encode(), digest_size=MARKER_BYTES).digest()
+
+
+def token_of(marker: bytes) -> bytes:
+    """Return what tells a delivery from the others of one client."""
+    return marker[:TOKEN_BYTES]
 
 
 class CounterTable:
@@ -96,7 +112,9 @@ class CounterTable:
             ":x": {"N": str(expires)},
         } | {f":{index}": {"N": str(amount)} for index, amount in enumerate(amounts.values())}
         rotate = False
-        for _ in range(MOST_TRIES):
+        for attempt in range(MOST_TRIES):
+            if attempt >= PATIENT_TRIES:
+                time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - jitter, not a secret
             setting = "SET x = :x, c = b, b = :ts" if rotate else "SET x = :x"
             adding = f"ADD {added}" if rotate else f"ADD b :ts, {added}"
             try:
@@ -111,7 +129,7 @@ class CounterTable:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except self._client.exceptions.ConditionalCheckFailedException as refused:
-                old: Item = refused.response.get("Item", {})  # type: ignore[assignment]
+                old = refused_item(refused)
                 if _has_token(old, token):
                     return counted(old)
                 rotate = not rotate
@@ -136,23 +154,29 @@ class CounterTable:
         wanted: Any = {
             self._table: {"Keys": [{KEY: {"S": each}} for each in clients], "ConsistentRead": True}
         }
-        for _ in range(MOST_ROUNDS):
+        for attempt in range(MOST_ROUNDS):
             answer = self._client.batch_get_item(RequestItems=wanted)
             yield from answer["Responses"].get(self._table, [])
             wanted = answer["UnprocessedKeys"]
             if not wanted:
                 return
+            time.sleep(PATIENCE_SECONDS * 2**attempt)
         raise ContentionError("counters could not be read")
 
     def remove(self, client: str, names: Collection[str]) -> None:
         """Remove counters that count no more."""
         removed = ", ".join(f"#{index}" for index in range(len(names)))
-        self._client.update_item(
-            TableName=self._table,
-            Key={KEY: {"S": client}},
-            UpdateExpression=f"REMOVE {removed}",
-            ExpressionAttributeNames={f"#{index}": name for index, name in enumerate(names)},
-        )
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={KEY: {"S": client}},
+                UpdateExpression=f"REMOVE {removed}",
+                ConditionExpression="attribute_exists(k)",
+                ExpressionAttributeNames={f"#{index}": name for index, name in enumerate(names)},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            # The whole item is gone, and with it what was to be removed.
+            return
 
     def cut(self, client: str, cuts: Mapping[str, Cut], expires: int) -> int:
         """Set from where requests count again, and return the client's next generation."""
@@ -172,27 +196,42 @@ class CounterTable:
         )
         return int(answer["Attributes"]["g"]["N"])
 
-    def is_marked(self, token: bytes) -> bool:
+    def forget(self, client: str, names: Collection[str], expires: int) -> int:
+        """Remove a client's counters and cuts, and return its next generation."""
+        removed = ["z", *(f"#{index}" for index in range(len(names)))]
+        named: Any = {f"#{index}": name for index, name in enumerate(names)}
+        answer = self._client.update_item(
+            TableName=self._table,
+            Key={KEY: {"S": client}},
+            UpdateExpression=f"SET x = :x REMOVE {', '.join(removed)} ADD g :one",
+            ExpressionAttributeValues={":x": {"N": str(expires)}, ":one": {"N": "1"}},
+            ReturnValues="UPDATED_NEW",
+            **({"ExpressionAttributeNames": named} if named else {}),
+        )
+        return int(answer["Attributes"]["g"]["N"])
+
+    def is_marked(self, marker: bytes) -> bool:
         """Whether a delivery was added as a whole."""
         answer = self._client.get_item(
-            TableName=self._table, Key=_marker(token), ConsistentRead=True, ProjectionExpression=KEY
+            TableName=self._table, Key=_marker(marker), ConsistentRead=True, ProjectionExpression=KEY
         )
         return "Item" in answer
 
-    def mark(self, token: bytes, expires: int) -> None:
+    def mark(self, marker: bytes, expires: int) -> None:
         """Keep that a delivery was added as a whole."""
-        self._client.put_item(TableName=self._table, Item={**_marker(token), EXPIRES: {"N": str(expires)}})
+        self._client.put_item(TableName=self._table, Item={**_marker(marker), EXPIRES: {"N": str(expires)}})
 
 
 def counted(item: Item) -> Counted:
     """Return what an item says of its client."""
-    cuts = item["z"]["M"] if "z" in item else {}
     return Counted(
-        counters={
-            name: int(value["N"]) for name, value in item.items() if len(name) == NAME_LENGTH and "N" in value
+        counters={name: _number(value) for name, value in item.items() if NAME.fullmatch(name)},
+        generation=_number(item.get("g", {})),
+        cuts={
+            prefix: Cut(_number(pair["L"][0]), _number(pair["L"][1]))
+            for prefix, pair in item.get("z", {}).get("M", {}).items()
+            if len(pair.get("L", [])) == len(("index", "count"))
         },
-        generation=int(item["g"]["N"]) if "g" in item else 0,
-        cuts={prefix: Cut(int(pair["L"][0]["N"]), int(pair["L"][1]["N"])) for prefix, pair in cuts.items()},
     )
 
 
@@ -203,12 +242,17 @@ def largest_item(counters: int) -> int:
     """
     client = len("2001:0db8:0000:0000::/64")
     tokens = 2 * RING_SIZE * TOKEN_BYTES
-    return len(KEY) + client + counters * (NAME_LENGTH + 5) + len("bc") + tokens + len(EXPIRES) + 6
+    return len(KEY) + client + counters * (NAME_BYTES + 5) + len("bc") + tokens + len(EXPIRES) + 6
+
+
+def _number(value: "AttributeValueTypeDef") -> int:
+    """Return a number; whatever else somebody put in its place is 0, so that one item stops no others."""
+    return int(Decimal(value.get("N", "0")))
 
 
 def _has_token(item: Item, token: bytes) -> bool:
     return any(token in map(bytes, item[name]["BS"]) for name in ("b", "c") if name in item)
 
 
-def _marker(token: bytes) -> dict[str, "AttributeValueTypeDef"]:
-    return {KEY: {"S": MARKER + token.hex()}}
+def _marker(marker: bytes) -> dict[str, "AttributeValueTypeDef"]:
+    return {KEY: {"S": MARKER + marker.hex()}}

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .blocks import OPERATOR, Allowance, Block, BlockTable, Change, Snapshot
-from .clients import Networks, canonical, cidr, parse
+from .clients import Networks, canonical, cidr, family, parse
 from .counters import CounterTable
+from .dynamodb import ContentionError
 from .rules import NOTHING, Rules, Standing, worst
+from .sets import CAPACITY
 
 PAUSE_SECONDS = 30.0
 POLL_SECONDS = 0.5
@@ -15,6 +17,10 @@ POLL_SECONDS = 0.5
 
 class StillWorkingError(RuntimeError):
     """An enforcer did not finish in time; the pause holds all the same."""
+
+
+class FullError(ValueError):
+    """There is no room for one more."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Operator:
     blocks: BlockTable
     clock: Callable[[], int]
     """Milliseconds since 1970."""
+    count_only: bool = False
+    """Whether WAF lets in all the same who is blocked here."""
 
     def blocked(self) -> Snapshot:
         """Return who is blocked now, latest release first, and the allow list."""
@@ -63,12 +71,19 @@ class Operator:
         )
 
     def block(self, client: str, milliseconds: int, reason: str) -> tuple[Block, Change]:
-        """Block a client from now on for some time; a block that ends later stays as it is."""
+        """Block a client from now on for some time; a block that ends later stays as it is.
+
+        Raises:
+            ContentionError: if somebody unblocks the client at the same moment.
+        """
         now = self.clock()
         generation = self.counters.read([client]).get(client, NOTHING).generation
         wanted = Block(client, OPERATOR, now, now + milliseconds, generation, reason)
         change = self.blocks.put(wanted)
-        return self.blocks.get(client) or wanted, change
+        held = self.blocks.get(client)
+        if held is None or held.until <= now:
+            raise ContentionError(f"{client} is being unblocked at this moment; try again")
+        return held, change
 
     def unblock(self, client: str) -> None:
         """Free a client until it uses its limit again: what it did until now does not count."""
@@ -80,13 +95,21 @@ class Operator:
 
     def reset(self, client: str) -> None:
         """Free a client and forget what it did."""
-        self.unblock(client)
+        now = self.clock()
         known = self.counters.read([client]).get(client, NOTHING)
-        if known.counters:
-            self.counters.remove(client, known.counters.keys())
+        generation = self.counters.forget(client, known.counters.keys(), self.rules.expires(now))
+        self.blocks.unblock(client, generation, now)
 
     def allow(self, network: str, reason: str) -> Allowance:
-        """Never count and never block the addresses of a CIDR any more."""
+        """Never count and never block the addresses of a CIDR any more.
+
+        Raises:
+            FullError: if the allow list holds as many CIDRs of the family as an IP set takes.
+        """
+        listed = {*self.rules.allow, *(each.network for each in self.blocks.allowances())}
+        of_family = [each for each in listed if family(each) == family(network)]
+        if network not in listed and len(of_family) >= CAPACITY:
+            raise FullError(f"the allow list is full: {CAPACITY} CIDRs of IPv{family(network)}")
         allowance = Allowance(network, self.clock(), reason)
         self.blocks.allow(allowance)
         return allowance

@@ -9,8 +9,8 @@ from typing import Any
 
 from sluice.access_log import Line
 
-from .clients import Identity, Networks, cidr
-from .windows import SECOND, Calendar, Cut, Period, Rolling, Window
+from .clients import FAMILIES, Identity, Networks, cidr, family
+from .windows import SECOND, Calendar, Cut, Rolling, Window, WindowPeriod
 
 WAF_BLOCK = "WAF_BLOCK"
 """What the access log says of a request that WAF stopped ("$context.wafResponseCode")."""
@@ -113,20 +113,37 @@ class Rules:
         """The most milliseconds that a request counts in any window."""
         return max(window.buckets.longest for window in self.windows)
 
+    @functools.cached_property
+    def most_counters(self) -> int:
+        """How many counters of one client may count at once."""
+        return sum(window.buckets.older + 1 for window in self.windows)
+
     def limits(self, client: str) -> Mapping[str, int]:
         """Return a client's limits by window; the smallest network that has an override decides."""
         if self._is_site(client):
             return self.site_limits
-        given = {window.name: window.limit for window in self.windows}
         if not self.overrides:
-            return given
-        network = ipaddress.ip_network(cidr(client))
-        holding = [
-            (ipaddress.ip_network(each.network).prefixlen, index, each)
-            for index, each in enumerate(self.overrides)
-            if _holds(ipaddress.ip_network(each.network), network)
-        ]
-        return {**given, **max(holding)[2].limits} if holding else given
+            return self._plain_limits
+        number = int(ipaddress.ip_network(cidr(client)).network_address)
+        for shift, networks in self._overridden[family(client)]:
+            if override := networks.get(number >> shift):
+                return override
+        return self._plain_limits
+
+    @functools.cached_property
+    def _plain_limits(self) -> Mapping[str, int]:
+        return {window.name: window.limit for window in self.windows}
+
+    @functools.cached_property
+    def _overridden(self) -> Mapping[int, list[tuple[int, dict[int, Mapping[str, int]]]]]:
+        """The limits of networks by family, bits behind the prefix, and prefix; the smallest first."""
+        found: dict[int, dict[int, dict[int, Mapping[str, int]]]] = {each: {} for each in FAMILIES}
+        for each in self.overrides:
+            network = ipaddress.ip_network(each.network)
+            shift = network.max_prefixlen - network.prefixlen
+            limits = {**self._plain_limits, **each.limits}
+            found[network.version].setdefault(shift, {})[int(network.network_address) >> shift] = limits
+        return {version: sorted(networks.items()) for version, networks in found.items()}
 
     def expires(self, now: int) -> int:
         """Return when a client that came now may be forgotten, in seconds since 1970.
@@ -207,16 +224,7 @@ def _window_as_plain(window: Window) -> dict[str, object]:
 def _window(plain: Mapping[str, Any]) -> Window:
     buckets = plain["buckets"]
     if "zone" in buckets:
-        return Window(plain["name"], plain["limit"], Calendar(Period(buckets["period"]), buckets["zone"]))
+        return Window(
+            plain["name"], plain["limit"], Calendar(WindowPeriod(buckets["period"]), buckets["zone"])
+        )
     return Window(plain["name"], plain["limit"], Rolling(buckets["length"]))
-
-
-def _holds(
-    outer: ipaddress.IPv4Network | ipaddress.IPv6Network, inner: ipaddress.IPv4Network | ipaddress.IPv6Network
-) -> bool:
-    return (
-        outer.version == inner.version
-        and outer.prefixlen <= inner.prefixlen
-        and int(inner.network_address) >> (inner.max_prefixlen - outer.prefixlen)
-        == int(outer.network_address) >> (outer.max_prefixlen - outer.prefixlen)
-    )

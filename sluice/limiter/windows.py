@@ -8,7 +8,7 @@ one bucket.
 import functools
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -25,9 +25,11 @@ CALENDAR_STEP = 15 * MINUTE
 """Every local midnight falls on a quarter of an hour of UTC."""
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 NAME_DIGITS = 3
+NAMES: int = len(DIGITS) ** NAME_DIGITS
+"""After so many buckets the names come again."""
 
 
-class Kind(StrEnum):
+class WindowKind(StrEnum):
     """How a window moves."""
 
     ROLLING = "rolling"
@@ -36,7 +38,7 @@ class Kind(StrEnum):
     """It begins anew with each local day or month."""
 
 
-class Period(StrEnum):
+class WindowPeriod(StrEnum):
     """What a calendar window is."""
 
     DAY = "day"
@@ -76,7 +78,7 @@ class Rolling:
     @property
     def definition(self) -> str:
         """What tells these buckets from others."""
-        return f"{Kind.ROLLING}:{self.length}:{self.older}"
+        return f"{WindowKind.ROLLING}:{self.length}:{self.older}"
 
     def index(self, time: int) -> int:
         """Return the number of the bucket that a time is in."""
@@ -91,7 +93,7 @@ class Rolling:
 class Calendar:
     """Local days or months, of whatever length they are."""
 
-    period: Period
+    period: WindowPeriod
     zone: str
     """An IANA time zone."""
     older: int = 0
@@ -105,12 +107,12 @@ class Calendar:
     @property
     def longest(self) -> int:
         """The most milliseconds that a request counts: an hour more than the days, for the clocks' change."""
-        return (31 if self.period is Period.MONTH else 1) * DAY + 60 * MINUTE
+        return (31 if self.period is WindowPeriod.MONTH else 1) * DAY + 60 * MINUTE
 
     @property
     def definition(self) -> str:
         """What tells these buckets from others."""
-        return f"{Kind.CALENDAR}:{self.period}:{self.zone}"
+        return f"{WindowKind.CALENDAR}:{self.period}:{self.zone}"
 
     def index(self, time: int) -> int:
         """Return the number of the local day or month that a time is in."""
@@ -126,10 +128,10 @@ class Calendar:
         return second if second > first and self.index(second - 1) < index else first
 
     def _index_of(self, day: date) -> int:
-        return day.toordinal() if self.period is Period.DAY else day.year * 12 + day.month - 1
+        return day.toordinal() if self.period is WindowPeriod.DAY else day.year * 12 + day.month - 1
 
     def _first_day(self, index: int) -> date:
-        if self.period is Period.DAY:
+        if self.period is WindowPeriod.DAY:
             return date.min + timedelta(days=index - 1)
         return date(index // 12, index % 12 + 1, 1)
 
@@ -163,7 +165,7 @@ class Window:
         return _digits(int.from_bytes(digest))
 
     def counter(self, index: int) -> str:
-        """Return the name of a bucket's counter: six characters, unique for 46,656 buckets in a row."""
+        """Return the name of a bucket's counter: six characters, unique for `NAMES` buckets in a row."""
         return self.prefix + _digits(index)
 
     def live(self, now: int) -> range:
@@ -203,10 +205,28 @@ class CounterNames:
         self._step = math.gcd(*(window.buckets.step for window, _ in self._windows))
         self._known: dict[int, tuple[str, ...]] = {}
 
+    def stale(self, counters: Collection[str]) -> list[str]:
+        """Return the counters that will never count again: of times gone by, or of windows that are no more.
+
+        One of a time to come is no such: another clock, or a run that took longer, may be there already.
+        """
+        return [name for name in counters if name not in self.alive and self._is_past(name)]
+
     @functools.cached_property
     def alive(self) -> frozenset[str]:
         """The names of all counters that count."""
         return frozenset(window.counter(index) for window, live in self._windows for index in live)
+
+    @functools.cached_property
+    def _current(self) -> dict[str, int]:
+        return {window.prefix: live[-1] for window, live in self._windows}
+
+    def _is_past(self, name: str) -> bool:
+        current = self._current.get(name[:NAME_DIGITS])
+        if current is None:
+            return True
+        behind: int = (current - int(name[NAME_DIGITS:], len(DIGITS))) % NAMES
+        return behind < NAMES // 2
 
     def at(self, time: int) -> tuple[str, ...]:
         """Return the counters of a request of this time: none for windows that it is too old for.

@@ -162,7 +162,7 @@ CASES = {
             **PROTECTING,
             "windows": [{"name": "minute", "limit": 5, "length_seconds": 60}],
             "allow_short_windows": True,
-            "sets_per_family": 20,
+            "sets_per_family": 10,
             "log_blocked": True,
             "kms_key_arn": KEY,
         },

@@ -311,7 +311,7 @@ def test_every_alarm_tells_the_topic(case: str) -> None:
             {
                 *("ingest-errors", "dead-letters", "lost-letters", "malformed", "lag", "block-rate"),
                 *("enforcer-errors", "enforcer-silent", "stream", "release", "wake-ups", "fill"),
-                *("unreadable", "missing"),
+                *("unreadable", "missing", "paused"),
             },
         ),
     ],

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from components import Dashboard, authorizer, consumer, front_door, limiter
+from components import Dashboard, authorizer, consumer, front_door, limiter_metrics
 from components.front_door import FrontDoorNames
-from components.limiter import LimiterNames
+from components.limiter_metrics import LimiterNames
 
 from .cases import FRONT_DOOR_NAMES, planned
 from .recording import REGION, Plan, component_plan
@@ -35,7 +35,7 @@ NAMES = {
 TITLES = {
     "front_door": [each.title for each in front_door.panels(DOOR)],
     "authorizer": [each.title for each in authorizer.panels({"function": "decider"})],
-    "limiter": [each.title for each in limiter.panels(COUNTING)],
+    "limiter": [each.title for each in limiter_metrics.panels(COUNTING)],
     "consumer": [each.title for each in consumer.panels({"function": "worker"})],
 }
 

@@ -20,5 +20,7 @@ def test_the_public_names_are_these() -> None:
         "OverrideArgs",
         "Problem",
         "WindowArgs",
+        "WindowKind",
+        "WindowPeriod",
     ]
     assert all(hasattr(components, each) for each in components.__all__)

@@ -98,7 +98,7 @@ def test_what_else_there_is_changes_as_the_program_says() -> None:
     assert not [each.name for each in full().children if each.ignore_changes and each.type != IP_SET]
 
 
-@pytest.mark.parametrize(("case", "per_family"), [("limiter", 1), (FULL, 2), (MOST, 20)])
+@pytest.mark.parametrize(("case", "per_family"), [("limiter", 1), (FULL, 2), (MOST, 10)])
 def test_there_are_as_many_sets_of_each_family_as_asked(case: str, per_family: int) -> None:
     plan = planned(case)
     found = [(each.name, each.inputs["ipAddressVersion"], each.inputs["scope"]) for each in ip_sets(plan)]
@@ -144,12 +144,12 @@ def test_the_variables_of_a_function_fit(case: str, role: str) -> None:
 def test_with_the_most_sets_there_is_room_for_longer_names() -> None:
     given = variables(planned(MOST), "enforcer")
     told = len(sets.loads(given["SLUICE_IP_SETS"]))
-    assert told == 42
+    assert told == 22
     room = LARGEST_ENVIRONMENT - sum(len(name) + len(value) for name, value in given.items())
     assert room >= told * (len("limiter") - len("unit")), "the program's limiter has a longer name"
 
 
-@pytest.mark.parametrize(("length", "count", "fits"), [(7, 20, True), (30, 20, False), (30, 10, True)])
+@pytest.mark.parametrize(("length", "count", "fits"), [(7, 10, True), (100, 10, False), (100, 5, True)])
 def test_sets_whose_names_do_not_fit_are_refused(length: int, count: int, fits: bool) -> None:
     args = {**CASES[MOST].args, "sets_per_family": count}
     problems = environment_problems("x" * length, cast(LimiterArgs, args))
@@ -174,6 +174,7 @@ def test_the_enforcer_may_do_its_work_for_as_long_as_it_is_there() -> None:
 def test_the_log_is_handed_over_only_when_that_is_permitted() -> None:
     plan = plain()
     assert "unit-log-permission" in upstream(plan, "unit-subscription")
+    assert "unit-ingest-retries" in upstream(plan, "unit-subscription"), "or what fails first is lost"
     assert plan["unit-log-permission"].inputs == {
         "action": "lambda:InvokeFunction",
         "function": plan["unit-ingest-function"].outputs["name"],
@@ -313,7 +314,10 @@ def test_who_blocks_may_do_exactly_that(case: str) -> None:
                 [arn(plan, "blocks")],
             ),
             (
-                ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],
+                [
+                    *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"),
+                    "dynamodb:ListStreams",
+                ],
                 [plan["unit-blocks"].outputs["streamArn"]],
             ),
             (
@@ -470,7 +474,7 @@ def firewall_of(plan: Plan, addresses: Mapping[str, list[str]]) -> waf.WebAcl:
     return waf.parse(acl, {arn(plan, "rule-group"): described}, held)
 
 
-@pytest.mark.parametrize("name", ["block-v4-1", "block-v4-20", "block-v6-1", "block-v6-20"])
+@pytest.mark.parametrize("name", ["block-v4-1", "block-v4-10", "block-v6-1", "block-v6-10"])
 def test_every_set_of_blocked_clients_is_looked_into(name: str) -> None:
     address = "2001:db8:1:2::" if "v6" in name else "192.0.2.7"
     network = f"{address}/64" if "v6" in name else f"{address}/32"
@@ -631,7 +635,52 @@ def test_the_operator_s_command_finds_the_tables_and_the_rules() -> None:
         "blocks": plan["unit-blocks"].outputs["name"],
         "rules": plain().result["rules"],
         "region": REGION,
+        "mode": "block",
     }
+
+
+@pytest.mark.parametrize(("count_only", "mode"), [(False, "block"), (True, "count")])
+def test_the_operator_s_command_is_told_whether_waf_only_counts(count_only: bool, mode: str) -> None:
+    def operated() -> dict[str, pulumi.Output[str]]:
+        args: Any = {**LIMITER_ARGS, "count_only": count_only}
+        return Limiter("unit", args).operator()
+
+    assert plan_of(operated).result["mode"] == mode
+
+
+def told(monkeypatch: pytest.MonkeyPatch, **args: object) -> list[tuple[str, str]]:
+    """Return what is said in a preview: how loud, and what."""
+    said: list[tuple[str, str]] = []
+
+    def keep(level: str) -> None:
+        monkeypatch.setattr(pulumi.log, level, lambda message, *_: said.append((level, message)))
+
+    for level in ("info", "warn", "error"):
+        keep(level)
+    made(**args)
+    return said
+
+
+DAYS = [{"name": f"d{each}", "limit": 1000 * each, "length_seconds": 86_400 * each} for each in (1, 7, 30)]
+
+
+def test_nothing_is_said_of_what_is_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(monkeypatch) == []
+    assert told(monkeypatch, allow_short_windows=False) == []
+
+
+def test_short_windows_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    ((level, message),) = told(monkeypatch, allow_short_windows=True)
+    assert level == "warn"
+    assert "15 minutes" in message
+
+
+def test_items_that_cost_two_units_are_told_with_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    ((level, message),) = told(monkeypatch, windows=DAYS)
+    assert level == "info"
+    size = re.search(r"(\d+) bytes: two write units", message)
+    assert size is not None
+    assert int(size[1]) > 1024
 
 
 def test_the_names_of_metrics_are_the_stack_s() -> None:

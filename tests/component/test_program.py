@@ -68,6 +68,7 @@ def test_the_dev_stack_exports_where_everything_is() -> None:
             "blocks": plan["limiter-blocks"].outputs["name"],
             "rules": plan.exports["limiter"]["rules"],
             "region": REGION,
+            "mode": "block",
         },
         "consumer_function": plan["consumer-function"].outputs["name"],
         "consumer_log": plan["consumer-logs"].outputs["name"],

@@ -11,7 +11,7 @@ import pytest
 from tests.component.recording import Plan, plan_of
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("docs/front-door.md", "docs/authorizer.md", "docs/consumer.md", "docs/dashboard.md")
+PAGES = tuple(f"docs/{each}.md" for each in ("front-door", "authorizer", "limiter", "consumer", "dashboard"))
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"# (\S+\.py)\n")
 HANDLER = "def record_handler(record: object) -> None: ...\n"

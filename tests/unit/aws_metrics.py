@@ -19,7 +19,7 @@ INGEST_COUNTS = {
 }
 ENFORCER_COUNTS = {
     *("RunsBusy", "RunsPaused", "Conflicts", "SetsWritten", "RecordsUnreadable", "BlocksLive"),
-    *("BlocksReleased", "BlocksEvicted", "SetFill", "BlockLag", "ReleaseLag"),
+    *("BlocksReleased", "BlocksExtended", "BlocksEvicted", "SetFill", "BlockLag", "ReleaseLag"),
 }
 
 METRICS = {
@@ -46,6 +46,6 @@ METRICS = {
 GAUGES = {
     *("Latency", "Duration", "ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"),
     *("IteratorAge", "EventsPerDelivery", "IngestLag", "BlockLag", "ReleaseLag"),
-    *("SetFill", "BlocksLive", "RecordsUnreadable"),
+    *("SetFill", "BlocksLive", "RecordsUnreadable", "RunsPaused"),
 }
 """Metrics whose samples are states: a sum of them means nothing."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from handlers import tables
 from sluice.limiter import rules, sets
 from sluice.limiter.rules import Rules
 from sluice.limiter.windows import Rolling, Window
@@ -38,9 +39,9 @@ class Stores:
         self.now = NOW
         self.clients: dict[str, Any] = {"dynamodb": "the client of DynamoDB"}
         (folder / rules.FILE).write_text(rules.dumps(RULES))
-        monkeypatch.setattr(module, "__file__", str(folder / "entry.py"))
-        monkeypatch.setattr(module, "CounterTable", self._counter_table)
-        monkeypatch.setattr(module, "BlockTable", self._block_table)
+        monkeypatch.setattr(tables, "__file__", str(folder / "tables.py"))
+        monkeypatch.setattr(tables, "CounterTable", self._counter_table)
+        monkeypatch.setattr(tables, "BlockTable", self._block_table)
         monkeypatch.setattr(module, "now", lambda: self.now)
         monkeypatch.setattr(module, "_workers", [])
         monkeypatch.setattr("boto3.client", lambda name, config: self.clients[name])

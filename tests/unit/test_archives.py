@@ -16,7 +16,7 @@ from components.limiter import HANDLER_MODULES, SHARED_MODULES
 from local.makers.compute import zipped
 from sluice import tokens
 from sluice.limiter import rules, sets
-from sluice.limiter.windows import Calendar, Kind, Period
+from sluice.limiter.windows import Calendar, WindowKind, WindowPeriod
 
 AUTHORIZER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/handlers/token_authorizer.py"]
 CONSUMER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/handlers/consumer.py"]
@@ -184,8 +184,8 @@ def test_the_consumer_needs_nothing_of_ours_that_it_does_not_ship(tmp_path: Path
 LIMITER_RULES = limiter_rules.make(
     {
         "windows": [
-            {"name": "day", "limit": 5, "kind": Kind.CALENDAR,
-             "period": Period.DAY, "time_zone": "Asia/Kolkata"},
+            {"name": "day", "limit": 5, "kind": WindowKind.CALENDAR,
+             "period": WindowPeriod.DAY, "time_zone": "Asia/Kolkata"},
             {"name": "month", "limit": 50, "length_seconds": 30 * 86_400},
         ]
     }

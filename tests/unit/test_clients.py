@@ -115,10 +115,33 @@ def test_what_a_client_is_called_names_it(address: str) -> None:
 
 def test_a_family_and_a_cidr_are_read_off_a_client() -> None:
     assert [clients.family(each) for each in ("192.0.2.7", "2001:db8::/64")] == [4, 6]
-    assert [clients.cidr(each) for each in ("192.0.2.7", "2001:db8::/64")] == [
+    assert [clients.cidr(each) for each in ("192.0.2.7", "2001:db8::/64", "2001:db8::7")] == [
         "192.0.2.7/32",
         "2001:db8::/64",
+        "2001:db8::7/128",
     ]
+
+
+@given(address=st.one_of(V4_ADDRESSES, V6_ADDRESSES))
+def test_the_site_of_a_client_is_what_its_address_counts_for_besides(address: str) -> None:
+    client, *sites = SITED.clients(address)
+    assert SITED.site(client) == (sites[0] if sites else None)
+    assert [SITED.site(each) for each in sites] == [None] * len(sites), "a site has none of its own"
+    assert PLAIN.site(client) is None
+
+
+@pytest.mark.parametrize(
+    ("client", "site"),
+    [
+        ("2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("2001:db8:1:2::7/128", "2001:db8:1::/48"),
+        ("2001:db8:1:2::7", "2001:db8:1::/48"),
+        ("2001:db8:1::/48", None),
+        ("192.0.2.7", None),
+    ],
+)
+def test_a_site_is_the_shorter_prefix_of_ipv6(client: str, site: str | None) -> None:
+    assert SITED.site(client) == site
 
 
 @pytest.mark.parametrize(
@@ -138,7 +161,18 @@ def test_a_cidr_has_one_way_to_be_written(given_: str, wanted: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["192.0.2.7/24", "2001:db8::1/64", "0.0.0.0/0", "::/0", "192.0.2.0/33", "everybody", "", "1/8"]
+    "text",
+    [
+        "192.0.2.7/24",
+        "2001:db8::1/64",
+        "0.0.0.0/0",
+        "::/0",
+        "192.0.2.0/33",
+        "everybody",
+        "",
+        "1/8",
+        "fe80::1%eth0/128",
+    ],
 )
 def test_a_cidr_with_bits_beyond_its_prefix_or_for_everybody_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):

@@ -7,7 +7,6 @@ import pytest
 
 from handlers.counting import (
     ALLOWANCES_SECONDS,
-    MOST_STALE,
     WRITTEN_SECONDS,
     Event,
     IncompleteDeliveryError,
@@ -15,11 +14,12 @@ from handlers.counting import (
     Tally,
 )
 from sluice.limiter import counters
-from sluice.limiter.blocks import Allowance, Block
+from sluice.limiter.blocks import LATE, PARTITIONS, Allowance, Block, spread
 from sluice.limiter.clients import Identity
+from sluice.limiter.operator import Operator
 from sluice.limiter.rules import Counting, Override, Rules, worst
 from sluice.limiter.windows import MINUTE, SECOND, Rolling, Window
-from tests.limiter_fakes import MemoryBlocks, MemoryCounters
+from tests.limiter_fakes import MemoryBlocks, MemoryCounters, no_step
 
 from .log_lines import log_line
 
@@ -56,6 +56,10 @@ class Limiter:
         self.ingest = Ingest(
             self.rules, self.counters, self.blocks, keep or self.keep, lambda: self.now, workers=workers
         )
+
+    def another(self) -> Ingest:
+        """Return another function that counts the same."""
+        return Ingest(self.rules, self.counters, self.blocks, self.keep, lambda: self.now, workers=1)
 
     def keep(self, name: str, lines: Sequence[str]) -> None:
         self.kept.append((name, list(lines)))
@@ -359,7 +363,7 @@ def test_lines_that_are_none_are_kept_under_the_name_of_their_delivery() -> None
     limiter.run(*delivery)
     limiter.run(*delivery)
     names = {name for name, _ in limiter.kept}
-    assert names == {counters.token_of([each.id for each in delivery]).hex()}, (
+    assert names == {counters.marker_of([each.id for each in delivery]).hex()}, (
         "to keep them twice is one object"
     )
     assert {tuple(lines) for _, lines in limiter.kept} == {("a", "b")}
@@ -450,7 +454,7 @@ def test_counters_that_count_no_more_are_removed_when_there_are_many() -> None:
         sizes.append(len(limiter.counters.items[ANN].counters))
         limiter.now += 1_000
     live = sum(window.buckets.older + 1 for window in limiter.rules.windows)
-    assert max(sizes) < live + MOST_STALE
+    assert max(sizes) < live + counters.MOST_STALE
     assert max(sizes) > live - 5, "and not at each write"
 
 
@@ -461,6 +465,105 @@ def test_nothing_that_counts_is_removed_with_what_does_not() -> None:
         limiter.now += 5_000
     assert limiter.count(ANN, SHORT) == 4
     assert limiter.count(ANN, LONG) == 24
+
+
+def test_a_slow_delivery_removes_nothing_that_another_counted_meanwhile() -> None:
+    """It began a bucket ago, and by then there were old counters to remove."""
+    limiter = Limiter(Rules((SHORT,)))
+    bucket = SHORT.buckets.step
+    for _ in range(counters.MOST_STALE - 1):
+        limiter.run(event(time=limiter.now))
+        limiter.now += bucket
+    limiter.now += 2 * SHORT.buckets.longest
+    fast = limiter.another()
+
+    def step(at: str) -> None:
+        if at == "counters.add":
+            limiter.counters.step = no_step
+            limiter.now += bucket
+            fast.run([event(time=limiter.now), event(time=limiter.now)])
+
+    began = limiter.now
+    limiter.counters.step = step
+    limiter.run(event(time=began))
+    assert limiter.count(ANN, SHORT) == 3
+    assert limiter.blocked().keys() == {ANN}
+
+
+def test_a_crossing_over_a_bucket_s_end_is_seen_by_the_delivery_that_began_before_it() -> None:
+    limiter = Limiter(Rules((SHORT,)))
+    fast = limiter.another()
+
+    def step(at: str) -> None:
+        if at == "counters.add":
+            limiter.counters.step = no_step
+            limiter.now += SHORT.buckets.step
+            fast.run([event(time=limiter.now)])
+
+    began = limiter.now
+    limiter.counters.step = step
+    # The other finds too little yet, and this one adds the rest, to a bucket that is not its last any more.
+    tally = limiter.run(event(time=began), event(time=began))
+    assert tally.started == 1
+    assert limiter.blocked()[ANN].since == began + SHORT.buckets.step
+
+
+def test_a_clock_that_goes_back_takes_nothing_away() -> None:
+    limiter = Limiter(Rules((SHORT,)))
+
+    def step(at: str) -> None:
+        if at == "counters.add":
+            limiter.now -= MINUTE
+
+    limiter.counters.step = step
+    assert limiter.run(*(event() for _ in range(3))).started == 1
+    assert limiter.blocked()[ANN].since == NOW
+
+
+def operator(limiter: Limiter) -> Operator:
+    held: Any = limiter.counters
+    blocks: Any = limiter.blocks
+    return Operator(limiter.rules, held, blocks, lambda: limiter.now)
+
+
+def test_a_client_that_was_reset_is_blocked_by_as_many_requests_as_any_other() -> None:
+    limiter = Limiter()
+    limiter.run(*(event() for _ in range(2 * SHORT.limit)))
+    operator(limiter).reset(ANN)
+    assert limiter.blocked() == {}
+    assert limiter.count(ANN, SHORT) == limiter.count(ANN) == 0
+
+    limiter.run(*(event() for _ in range(SHORT.limit - 1)))
+    assert limiter.blocked() == {}
+    assert limiter.run(event()).started == 1, "in the same bucket"
+    assert limiter.blocked()[ANN].generation == 1
+
+
+@pytest.mark.parametrize("first", ["unblock", "reset"])
+def test_a_client_that_was_reset_after_another_act_is_blocked_all_the_same(first: str) -> None:
+    limiter = Limiter()
+    limiter.run(*(event() for _ in range(2 * SHORT.limit)))
+    getattr(operator(limiter), first)(ANN)
+    limiter.run(event(), event())
+    operator(limiter).reset(ANN)
+    assert limiter.run(*(event() for _ in range(SHORT.limit))).started == 1
+
+
+@pytest.mark.parametrize("act", ["unblock", "reset"])
+def test_a_client_whose_counters_expired_after_an_unblocking_is_blocked_again(act: str) -> None:
+    """What was unblocked stays longer than the counters, whose generation begins anew."""
+    limiter = Limiter(Rules((SHORT,)))
+    for _ in range(3):
+        limiter.run(*(event() for _ in range(SHORT.limit)))
+        getattr(operator(limiter), act)(ANN)
+    limiter.now += LATE + 1
+    limiter.counters.delete_expired(limiter.now)
+    limiter.blocks.delete_expired(limiter.now)
+    assert limiter.counters.items == {}
+    assert list(limiter.blocks.partitions[f"p{spread(ANN, PARTITIONS)}"]) == [ANN], "of the unblocking"
+
+    assert limiter.run(*(event(time=limiter.now) for _ in range(SHORT.limit))).started == 1
+    assert limiter.blocked()[ANN].generation == 0
 
 
 def test_a_client_is_kept_for_as_long_as_it_may_count() -> None:

@@ -7,13 +7,13 @@ import pytest
 from handlers import enforce
 from handlers.enforce import LONGEST_EARLY, WakeError
 from handlers.enforcement import Report
-from sluice.limiter.blocks import Block
+from sluice.limiter.blocks import PARTITIONS, Block, spread
 from sluice.limiter.sets import BLOCK, SetName
 from tests.limiter_fakes import SETS, MemoryIpSets
 
 from .limiter_functions import NOW, QUEUE_URL, VARIABLES, Stores, printed
 
-ANN = "192.0.2.7"
+ANN, OTHER = "192.0.2.7", "203.0.113.1"
 SCHEDULED: dict[str, Any] = {"source": "aws.events", "detail-type": "Scheduled Event", "resources": []}
 STREAMED: dict[str, Any] = {
     "Records": [{"eventSource": "aws:dynamodb", "eventName": "INSERT", "dynamodb": {}}]
@@ -168,11 +168,11 @@ def test_nothing_else_is_waited_for(function: Function, event: dict[str, Any]) -
 
 def test_a_run_tells_what_it_did(function: Function, capsys: pytest.CaptureFixture[str]) -> None:
     function.block(ANN, 600)
-    function.stores.blocks.write("p0", "203.0.113.1", {"state": "on"})
+    function.stores.blocks.write(f"p{spread(OTHER, PARTITIONS)}", OTHER, {"state": "on"})
     function.run(SCHEDULED)
     lines, metrics = printed(capsys)
     assert [(line["message"], line["problem"]) for line in lines] == [
-        ("unreadable record", "window: no text")
+        ("unreadable record", "since: no whole number")
     ]
     assert (metrics["BlocksLive"], metrics["SetsWritten"], metrics["RecordsUnreadable"]) == (1, 1, 1)
     assert metrics["BlockLag"] == 0
@@ -183,7 +183,7 @@ def test_a_run_tells_what_it_did(function: Function, capsys: pytest.CaptureFixtu
 def test_a_run_that_another_does_tells_that_alone(
     function: Function, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert function.stores.blocks.acquire("another", NOW, NOW + 15_000)
+    assert function.stores.blocks.acquire("another", NOW, NOW + 15_000, wakes=True)
     function.run(SCHEDULED)
     _, metrics = printed(capsys)
     assert metrics["RunsBusy"] == 1

@@ -3,8 +3,8 @@ from collections.abc import Collection, Sequence
 
 import pytest
 
-from handlers.enforcement import HORIZON, LEASE, MOST_PASSES, Enforcer, Report
-from sluice.limiter.blocks import OPERATOR, Allowance, Block, Change, spread
+from handlers.enforcement import HORIZON, LEASE, LONGEST_RUN, MOST_PASSES, Enforcer, Report
+from sluice.limiter.blocks import CONTROL, LATEST, LONGEST_LEASE, OPERATOR, Allowance, Block, Change, spread
 from sluice.limiter.rules import Rules
 from sluice.limiter.sets import ALLOW, BLOCK, CAPACITY, SetName
 from sluice.limiter.windows import MINUTE, SECOND, Rolling, Window
@@ -263,9 +263,18 @@ def test_a_record_that_cannot_be_read_stops_nothing_and_is_told() -> None:
     limiter.blocks.write("p3", "203.0.113.2", {"state": "on"})
     limiter.blocks.write("p3", "203.0.113.3", {})
     limiter.blocks.write("p3", "0.0.0.0/0", good)
+    for client, wrong in (
+        ("203.0.113.0/24", {}),
+        ("2001:DB8::/64", {}),
+        ("203.0.113.4", {"until": LATEST + 1}),
+        ("203.0.113.5", {"state": "blocked"}),
+        ("fe80::1%eth0", {}),
+    ):
+        limiter.blocks.write(f"p{spread(client, 8)}", client, {**good, **wrong})
+    limiter.blocks.write(f"p{(spread(BOB, 8) + 1) % 8}", BOB, good)
     report = limiter.run()
     assert limiter.held() == {f"{ANN}/32"}
-    assert len(report.unreadable) == 5
+    assert len(report.unreadable) == 11
     assert "203.0.113" not in "".join(report.unreadable), "a log is no place for who was blocked"
 
 
@@ -480,7 +489,8 @@ def test_who_comes_while_another_works_asks_it_to_look_again() -> None:
     assert limiter.free()
 
 
-def test_a_run_that_others_asked_for_wakes_for_them() -> None:
+@pytest.mark.parametrize("wakes", [True, False])
+def test_a_run_that_others_asked_for_wakes_for_those_that_would(wakes: bool) -> None:
     limiter = Limiter()
     limiter.block(ANN, 10)
     other = limiter.another()
@@ -488,17 +498,171 @@ def test_a_run_that_others_asked_for_wakes_for_them() -> None:
 
     def step(at: str) -> None:
         if at == "sets.write done" and not busy:
-            busy.append(other.run("other", wakes=True))
+            busy.append(other.run("other", wakes=wakes))
+
+    limiter.sets.step = step
+    assert limiter.run(wakes=False).passes == 2
+    assert limiter.woken == ([[NOW + 10_000]] if wakes else []), "whoever asked had no pass of its own"
+
+
+def test_a_woken_run_that_starts_over_for_a_conflict_wakes_none() -> None:
+    limiter = raced(3)
+    limiter.block(ANN, 10)
+    assert limiter.run(wakes=False).passes == 4
+    assert limiter.woken == [], "Lambda would stop the circle"
+
+
+def test_a_woken_run_that_starts_over_wakes_for_who_asked_meanwhile() -> None:
+    limiter = raced(1)
+    limiter.block(ANN, 10)
+    other = limiter.another()
+    asked: list[Report] = []
+
+    def step(at: str) -> None:
+        if at == "sets.write" and not asked:
+            asked.append(other.run("other", wakes=True))
 
     limiter.sets.step = step
     limiter.run(wakes=False)
-    assert limiter.woken == [[NOW + 10_000]], "whoever asked had no pass of its own"
+    assert limiter.woken == [[NOW + 10_000]]
+
+
+def test_a_run_that_lost_its_lease_writes_nothing_over_what_a_newer_look_wrote() -> None:
+    limiter = Limiter()
+    limiter.block(ANN)
+    another = limiter.another()
+    reports: list[Report] = []
+
+    def slow(at: str) -> None:
+        if at == "sets.write":
+            limiter.sets.step = _nothing
+            limiter.now += LEASE + 1
+            limiter.block(BOB)
+            reports.append(another.run("another", wakes=False))
+
+    limiter.sets.step = slow
+    report = limiter.run()
+    assert [each.busy for each in reports] == [False]
+    assert report.conflicts == 1
+    assert limiter.held() == {f"{ANN}/32", f"{BOB}/32"}
+    assert limiter.free()
+
+
+@pytest.mark.parametrize("wakes", [True, False])
+def test_who_lost_its_lease_leaves_the_rest_to_the_holder_and_is_heard(wakes: bool) -> None:
+    limiter = Limiter()
+    limiter.block(ANN)
+
+    def step(at: str) -> None:
+        if at == "sets.write done":
+            limiter.now += LEASE + 1
+            assert limiter.blocks.acquire("another", limiter.now, limiter.now + LEASE, wakes=False)
+
+    limiter.sets.step = step
+    assert limiter.run(wakes=wakes).passes == 1
+    lease = limiter.blocks.partitions[CONTROL]["lease"]
+    assert lease["holder"] == "another", "who holds it by now keeps it"
+    assert (lease["asked"], lease.get("asked_to_wake", 0)) == (1, int(wakes))
+
+
+def test_who_lost_a_lease_that_is_free_again_takes_it_and_looks_again() -> None:
+    limiter = Limiter()
+    limiter.block(ANN)
+    lost: list[bool] = []
+
+    def step(at: str) -> None:
+        if at == "sets.write done" and not lost:
+            lost.append(True)
+            limiter.blocks.partitions[CONTROL].pop("lease")
+
+    limiter.sets.step = step
+    assert limiter.run().passes == 2
+    assert limiter.free()
+
+
+@pytest.mark.parametrize(
+    "record", [{"held_until": "later"}, {"held_until": NOW + LONGEST_LEASE + 1}], ids=str
+)
+def test_a_lease_that_no_enforcer_wrote_stops_none(record: dict[str, object]) -> None:
+    limiter = Limiter()
+    limiter.block(ANN)
+    limiter.blocks.write(CONTROL, "lease", {"holder": "nobody", **record})
+    assert not limiter.run().busy
+    assert limiter.held() == {f"{ANN}/32"}
+
+
+def test_a_run_that_takes_too_long_leaves_what_is_asked_for_to_the_next() -> None:
+    limiter = raced(10**6)
+    limiter.block(ANN)
+
+    def step(at: str) -> None:
+        if at == "sets.write":
+            limiter.now += LONGEST_RUN // 2
+
+    limiter.sets.step = step
+    assert limiter.run().passes == 3
+    assert limiter.free()
+
+
+def test_who_is_allowed_is_allowed_before_anybody_is_blocked() -> None:
+    limiter = Limiter(names=(*FEW[:2], ALLOW6, ALLOW4))
+    limiter.block(ANN)
+    limiter.block(SIX)
+    for network in (f"{ANN}/32", SIX):
+        limiter.blocks.allow(Allowance(network, NOW))
+    seen: list[tuple[int, int]] = []
+
+    def step(at: str) -> None:
+        if at == "sets.write done":
+            seen.append((len(limiter.held(ALLOW)), len(limiter.held(BLOCK))))
+
+    limiter.sets.step = step
+    limiter.run()
+    assert seen == [(1, 0), (2, 0), (2, 1), (2, 2)]
+
+
+def test_blocks_are_released_before_anybody_is_woken() -> None:
+    limiter = Limiter()
+    limiter.block(BOB, 1)
+    limiter.block(ANN, 30)
+    limiter.now += SECOND
+    limiter.queue_fails = True
+    with pytest.raises(RuntimeError, match="queue"):
+        limiter.run(wakes=True)
+    assert limiter.blocks.get(BOB) is None
+
+
+def test_many_blocks_are_extended_at_once_and_a_failure_stops_no_other() -> None:
+    limiter = Limiter()
+    clients = [f"10.0.0.{number}" for number in range(40)]
+    for each in clients:
+        limiter.block(each, 10)
+    limiter.now += 10 * SECOND
+    for each in clients:
+        limiter.count(each, 3)
+    refused: list[str] = []
+
+    def put(block: Block) -> Change:
+        if block.client == clients[0]:
+            refused.append(block.client)
+            raise RuntimeError("refused")
+        return MemoryBlocks.put(limiter.blocks, block)
+
+    vars(limiter.blocks)["put"] = put
+    with pytest.raises(RuntimeError, match="refused"):
+        Enforcer(
+            limiter.rules, limiter.counters, limiter.blocks, limiter.sets, limiter.wake, lambda: limiter.now
+        ).run("one", wakes=False)
+    del vars(limiter.blocks)["put"]
+    longer = {block.client for block in limiter.blocks.read().blocks if block.until > limiter.now}
+    assert longer == set(clients[1:])
+    assert limiter.run().extended == 1
 
 
 def test_the_lease_of_an_enforcer_that_died_is_taken_after_a_while() -> None:
     limiter = Limiter()
     limiter.block(ANN)
-    assert limiter.blocks.acquire("dead", NOW, NOW + LEASE)
+    assert limiter.blocks.acquire("dead", NOW, NOW + LEASE, wakes=True)
     assert limiter.run().busy
     assert limiter.held() == set()
     limiter.now += LEASE + 1

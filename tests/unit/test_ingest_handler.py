@@ -10,7 +10,7 @@ import pytest
 from handlers import ingest
 from handlers.counting import Event, IncompleteDeliveryError, Tally
 from handlers.emf import Source, Unit
-from sluice.limiter.counters import token_of
+from sluice.limiter.counters import marker_of
 
 from .limiter_functions import NOW, VARIABLES, Stores, printed
 from .log_lines import log_line
@@ -118,7 +118,7 @@ def test_lines_that_are_none_are_kept_in_the_bucket_and_told_without_what_they_h
     broken = [f"for nobody's eyes {ANN}", "another", log_line("nowhere", NOW)]
     delivery = payload(log_line(BOB, NOW), *broken, log_line(ANN, NOW), first=0)
     ingest.handler(delivery, NO_CONTEXT)
-    name = token_of([str(each) for each in range(5)]).hex()
+    name = marker_of([str(each) for each in range(5)]).hex()
     assert bucket.objects.keys() == {("letters-1", f"malformed/{name}.json")}
     assert [json.loads(each) for each in bucket.objects.values()] == [broken]
     lines, metrics = printed(capsys)

@@ -59,9 +59,11 @@ class Waf:
         self.time = 1_000.0
         self.slept: list[float] = []
         self.written_at: list[float] = []
+        self.read_at: list[float] = []
         self.takes = 0.0
 
     def get_ip_set(self, **given: Any) -> dict[str, Any]:
+        self.read_at.append(self.time)
         self._answer(given)
         return {"IPSet": {"Addresses": self.addresses}, "LockToken": self.token}
 
@@ -174,7 +176,7 @@ def test_waits_between_tries_double() -> None:
     waf = Waf()
     waf.failures = [TEMPORARY[0]] * (MOST_TRIES - 1)
     ip_sets(waf).read(V4)
-    assert waf.slept == [0.25, 0.5, 1, 2, 4]
+    assert [each for each in waf.slept if each] == [0.25, 0.5, 1, 2, 4]
 
 
 @pytest.mark.parametrize("takes", [0.0, 0.3, 0.999, 5.0])
@@ -201,12 +203,44 @@ def test_a_write_that_was_refused_is_paced_as_well() -> None:
     assert all(gap >= 1 for gap in gaps)
 
 
-def test_reading_is_not_paced() -> None:
+def read_at(waf: Waf, reads: int) -> list[float]:
+    """Return when each of many reads was asked for."""
+    reading = ip_sets(waf)
+    for _ in range(reads):
+        reading.read(V4)
+    return waf.read_at
+
+
+@pytest.mark.parametrize("takes", [0.0, 0.05, 0.21, 3.0])
+def test_no_more_than_five_reads_begin_within_a_second(takes: float) -> None:
+    waf = Waf()
+    waf.takes = takes
+    begun = read_at(waf, 40)
+    sixths = [later - earlier for earlier, later in zip(begun, begun[5:], strict=False)]
+    assert min(sixths) >= 1
+    assert sum(waf.slept) == pytest.approx(7 * max(0, 1 - 5 * takes)), "and not a moment longer"
+
+
+def test_a_few_reads_wait_for_nothing() -> None:
+    waf = Waf()
+    assert read_at(waf, 5) == [waf.time] * 5
+    assert waf.slept == []
+
+
+def test_a_read_that_was_refused_is_paced_as_well() -> None:
+    waf = Waf()
+    waf.failures = [TEMPORARY[0]] * 2
+    begun = read_at(waf, 8)
+    assert len(begun) == 10
+    assert min(later - earlier for earlier, later in zip(begun, begun[5:], strict=False)) >= 1
+
+
+def test_a_write_does_not_wait_for_reads() -> None:
     waf = Waf()
     reading = ip_sets(waf)
-    reading.write(V4, [], "t-1")
-    for _ in range(40):
+    for _ in range(5):
         reading.read(V4)
+    reading.write(V4, [], "t-1")
     assert waf.slept == []
 
 

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from components import limiter
-from components.limiter import LimiterNames
+from components import limiter_metrics
+from components.limiter_metrics import LimiterNames
 from components.monitoring import Alarm, Comparison, Formula, Metric, Missing
 
 from .alarm_evaluation import Data, Value, fires, names_in, value
@@ -17,7 +17,7 @@ NAMES: LimiterNames = {
     "api": "api",
     "stage": "v1",
 }
-ALARMS = {alarm.role: alarm for alarm in limiter.alarms(NAMES)}
+ALARMS = {alarm.role: alarm for alarm in limiter_metrics.alarms(NAMES)}
 MINUTE_MS = 60_000
 METRIC = Metric("Sluice", "RequestsSeen", {"service": "ingest"})
 OTHER = Metric("Sluice", "RequestsCounted", {"service": "ingest"})
@@ -110,6 +110,10 @@ CASES: dict[str, tuple[list[Data], list[Data]]] = {
         [{"Invocations": [0]}, {"Invocations": [None]}],
         [{"Invocations": [1]}, {"Invocations": [5]}],
     ),
+    "paused-alarm": (
+        [{"RunsPaused": [1] * 12}],
+        [{"RunsPaused": [1] * 11 + [0]}, {"RunsPaused": [0] + [1] * 11}, {"RunsPaused": [None] * 12}],
+    ),
     "stream-alarm": (
         [{"IteratorAge": [MINUTE_MS]}],
         [{"IteratorAge": [MINUTE_MS - 1]}, {"IteratorAge": [None]}],
@@ -161,7 +165,7 @@ def test_an_alarm_of_the_limiter_stays_quiet_where_nothing_is(role: str, data: D
 
 
 def test_the_rate_of_new_blocks_that_is_too_high_is_the_owner_s_to_say() -> None:
-    (alarm,) = (each for each in limiter.alarms(NAMES, 7) if each.role == "block-rate-alarm")
+    (alarm,) = (each for each in limiter_metrics.alarms(NAMES, 7) if each.role == "block-rate-alarm")
     assert fires(alarm, {"BlocksStarted": [7]})
     assert not fires(alarm, {"BlocksStarted": [6]})
     assert "7 clients" in alarm.description
@@ -169,7 +173,7 @@ def test_the_rate_of_new_blocks_that_is_too_high_is_the_owner_s_to_say() -> None
 
 def test_only_the_alarm_that_looks_for_silence_takes_silence_for_a_fault() -> None:
     silent = {
-        role for role, alarm in ALARMS.items() if fires(alarm, dict.fromkeys(_names(alarm), [None] * 9))
+        role for role, alarm in ALARMS.items() if fires(alarm, dict.fromkeys(_names(alarm), [None] * 12))
     }
     assert silent == {"enforcer-silent-alarm"}
 

@@ -14,7 +14,7 @@ from components.arguments import Problem
 from sluice.limiter import rules
 from sluice.limiter.clients import Identity
 from sluice.limiter.rules import Counting, Override, Rules
-from sluice.limiter.windows import DAY, Calendar, Period, Rolling, Window
+from sluice.limiter.windows import DAY, Calendar, Rolling, Window, WindowPeriod
 
 HOUR: dict[str, Any] = {"name": "hour", "limit": 100, "length_seconds": 3600}
 ALIKE = 3_679_200
@@ -125,7 +125,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("allow", {"allow": "192.0.2.0/24"}),
     *[
         ("allow[0]", {"allow": [each]})
-        for each in ("192.0.2.1", "192.0.2.1/24", "0.0.0.0/0", "::/0", "2001:db8::1/64", "all", 5, None, "")
+        for each in ("192.0.2.1", "192.0.2.1/24", "0.0.0.0/0", "::/0", "2001:db8::1/64", "all", 5, None, "",
+                     "::ffff:192.0.2.0/120", "::ffff:c000:207/128", "::ffff:0:0/96", "fe80::1%eth0/128")
     ],
     ("allow[1]", {"allow": ["192.0.2.0/24", "192.0.2.0/24"]}),
     ("allow[1]", {"allow": ["2001:db8::/32", "2001:0db8:0000::/32"]}),
@@ -137,8 +138,14 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ],
     *[
         ("overrides[0].network", {"overrides": [{"network": each, "limits": {"day": 5}}]})
-        for each in ("192.0.2.1/24", "192.0.2.1", "0.0.0.0/0", 5, None, "2001:db8::/65", ["192.0.2.0/24"])
+        for each in ("192.0.2.1/24", "192.0.2.1", "0.0.0.0/0", 5, None, "2001:db8::/65", ["192.0.2.0/24"],
+                     "::ffff:192.0.2.0/120")
     ],
+    ("overrides[1].network", {"overrides": [{"network": "192.0.2.0/24", "limits": {"day": 5}}] * 2}),
+    ("overrides[2].network", {"overrides": [
+        {"network": each, "limits": {"day": 5}}
+        for each in ("2001:db8::/48", "2001:db8::/32", "2001:0DB8:0::/48")
+    ]}),
     ("overrides[0].limits", {"overrides": [{"network": "192.0.2.0/24", "limits": {}}]}),
     ("overrides[0].limits", {"overrides": [{"network": "192.0.2.0/24", "limits": {"hour": 5}}]}),
     ("overrides[0].limits", {"overrides": [{"network": "192.0.2.0/24", "limits": [5]}]}),
@@ -203,6 +210,11 @@ def test_a_bad_argument_is_told_where_it_is(path: str, args: dict[str, Any]) -> 
         ({"overrides": [{"network": "2001:db8::/65", "limits": {"day": 5}}]}, "2001:db8::/65",
          "a prefix of at most 64 bits: a client's"),
         ({"overrides": [5]}, 5, "a map with network and limits, and nothing else"),
+        ({"allow": ["::ffff:192.0.2.0/120"]}, "::ffff:192.0.2.0/120",
+         "a CIDR of IPv4, which such addresses are taken for"),
+        ({"overrides": [{"network": "192.0.2.0/24", "limits": {"day": 5}}] * 2}, "192.0.2.0/24",
+         "a network of its own; overrides[0] has the same"),
+        ({"overrides": [{}] * 1001}, "1001 overrides", "a list of at most 1000 maps with network and limits"),
     ],
     ids=str,
 )  # fmt: skip
@@ -219,6 +231,7 @@ def test_a_problem_tells_the_value_and_what_is_allowed(
         ({"allow": ["192.0.2.1/24"]}, "did you mean 192.0.2.0/24?"),
         ({"allow": ["192.0.2.1"]}, "did you mean 192.0.2.1/32?"),
         ({"allow": ["0.0.0.0/0"]}, ""),
+        ({"allow": ["::ffff:192.0.2.7/128"]}, "192.0.2.7/..."),
         ({"allow": ["x"]}, ""),
         (with_window(period="day"), "remove it, or change kind"),
         (with_window(zone="UTC"), "use one of: name, limit, kind, length_seconds, period, time_zone"),
@@ -270,6 +283,11 @@ def test_too_many_allowed_networks_of_a_family_are_refused() -> None:
     (found,) = problems(allow=[*v4, *v6])
     assert (found.path, found.value) == ("allow", "10001 of IPv4")
     assert found.allowed == "at most 10000 CIDRs of a family"
+
+
+def test_a_thousand_overrides_are_as_many_as_there_may_be() -> None:
+    networks = [f"10.{each // 256}.{each % 256}.0/24" for each in range(1_000)]
+    assert problems(overrides=[{"network": each, "limits": {"day": 5}} for each in networks]) == []
 
 
 JSON = st.recursive(
@@ -327,8 +345,8 @@ def test_rules_are_made_of_all_arguments() -> None:
     assert limiter_rules.make(given_) == Rules(
         windows=(
             Window("hour", 100, Rolling(3_600_000)),
-            Window("local", 500, Calendar(Period.DAY, "Europe/Berlin")),
-            Window("month", 9_000, Calendar(Period.MONTH, "UTC")),
+            Window("local", 500, Calendar(WindowPeriod.DAY, "Europe/Berlin")),
+            Window("month", 9_000, Calendar(WindowPeriod.MONTH, "UTC")),
         ),
         identity=Identity(60, 48),
         counting=Counting(("404",), ("HEAD",), ("/ready",), {"/orders": 5}),
@@ -349,7 +367,7 @@ def test_without_arguments_the_rules_are_the_defaults() -> None:
 
 def zones(*names: str) -> dict[str, Path]:
     made = Rules(
-        tuple(Window(f"w{index}", 1, Calendar(Period.DAY, name)) for index, name in enumerate(names))
+        tuple(Window(f"w{index}", 1, Calendar(WindowPeriod.DAY, name)) for index, name in enumerate(names))
     )
     return limiter_rules.zone_files(made)
 

@@ -4,10 +4,10 @@ from itertools import combinations
 
 import pytest
 
-from components import authorizer, consumer, dashboard, front_door, limiter
+from components import authorizer, consumer, dashboard, front_door, limiter_metrics
 from components.dashboard import COLUMNS, DashboardArgs
 from components.front_door import FrontDoorNames
-from components.limiter import LimiterNames
+from components.limiter_metrics import LimiterNames
 from components.monitoring import (
     Alarm,
     Comparison,
@@ -45,7 +45,7 @@ ALL: DashboardArgs = {
 ALARMS = {
     "front_door": front_door.alarms(FRONT_DOOR),
     "authorizer": authorizer.alarms({"function": "guard"}),
-    "limiter": limiter.alarms(LIMITER),
+    "limiter": limiter_metrics.alarms(LIMITER),
     "consumer": consumer.alarms({"function": "worker"}),
 }
 EVERY_ALARM = [alarm for alarms in ALARMS.values() for alarm in alarms]
@@ -163,9 +163,9 @@ def test_blocked_requests_are_those_of_all_rules_of_the_web_acl_in_its_region() 
 @pytest.mark.parametrize("without", ["web_acl", "api", "stage"])
 def test_without_what_counts_requests_nothing_is_said_to_be_missing(without: str) -> None:
     names: LimiterNames = {key: value for key, value in LIMITER.items() if key != without}  # type: ignore[assignment]
-    roles = {alarm.role for alarm in limiter.alarms(names)}
-    assert roles == {alarm.role for alarm in limiter.alarms(LIMITER)} - {"missing-alarm"}
-    shown = {metric.namespace for panel in limiter.panels(names) for metric in panel.metrics}
+    roles = {alarm.role for alarm in limiter_metrics.alarms(names)}
+    assert roles == {alarm.role for alarm in limiter_metrics.alarms(LIMITER)} - {"missing-alarm"}
+    shown = {metric.namespace for panel in limiter_metrics.panels(names) for metric in panel.metrics}
     assert ("AWS/WAFV2" in shown) == (without != "web_acl")
 
 

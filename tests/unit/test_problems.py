@@ -246,7 +246,7 @@ LIMITER_GOOD: list[dict[str, Any]] = [
     {"api_name": "api", "stage_name": "v1"},
     {"count_only": True, "deletion_protection": True, "log_blocked": False, "managed_rule_groups": []},
     {"sets_per_family": 1},
-    {"sets_per_family": 20},
+    {"sets_per_family": 10},
     {"retry_after_seconds": 1},
     {"retry_after_seconds": 2_678_400},
     *[{"cors_origin": each} for each in ("*", "https://a.example.com", "http://localhost:8080")],
@@ -264,7 +264,7 @@ LIMITER_BAD: list[tuple[str, dict[str, Any]]] = [
         for each in ("", "door", f"{LOG_GROUP}:*", f"{LOG_GROUP}\n", KEY, 5)
     ],
     *[("stage_arn", {"stage_arn": each}) for each in ("", "v1", STAGE.replace("/stages", ""), LOG_GROUP, 5)],
-    *[("sets_per_family", {"sets_per_family": each}) for each in (0, 21, 1.5, "2", True)],
+    *[("sets_per_family", {"sets_per_family": each}) for each in (0, 11, 1.5, "2", True)],
     *[("retry_after_seconds", {"retry_after_seconds": each}) for each in (0, 2_678_401, "60")],
     *[
         ("cors_origin", {"cors_origin": each})
@@ -282,6 +282,17 @@ LIMITER_BAD: list[tuple[str, dict[str, Any]]] = [
     ],
     ("managed_rule_groups", {"stage_arn": STAGE, "managed_rule_groups": "AWSManagedRulesCommonRuleSet"}),
     ("managed_rule_groups", {"managed_rule_groups": ["AWSManagedRulesCommonRuleSet"]}),
+    (
+        "managed_rule_groups[2]",
+        {
+            "stage_arn": STAGE,
+            "managed_rule_groups": [
+                "AWSManagedRulesCommonRuleSet",
+                "AWSManagedRulesKnownBadInputsRuleSet",
+                "AWSManagedRulesCommonRuleSet",
+            ],
+        },
+    ),
     ("log_blocked", {"log_blocked": True}),
     *[("block_rate_alarm", {"block_rate_alarm": each}) for each in (0, 1_000_001, 1.5)],
     ("stage_name", {"api_name": "api"}),

@@ -1,4 +1,5 @@
 import dataclasses
+import ipaddress
 import itertools
 import json
 
@@ -7,17 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import limiter_rules
-from handlers.counting import MOST_STALE
 from sluice.access_log import Line
 from sluice.limiter import counters, rules
-from sluice.limiter.clients import Identity
+from sluice.limiter.clients import Identity, family
 from sluice.limiter.rules import NOTHING, Counted, Counting, Override, Rules, Standing, worst
-from sluice.limiter.windows import DAY, MINUTE, Calendar, Cut, Period, Rolling, Window
+from sluice.limiter.windows import DAY, MINUTE, Calendar, Cut, Rolling, Window, WindowPeriod
 
 NOW = 1_750_000_000_000
 SHORT = Window("short", 3, Rolling(20_000))
 LONG = Window("long", 10, Rolling(120_000))
-DAYS = Window("days", 5, Calendar(Period.DAY, "Europe/Berlin"))
+DAYS = Window("days", 5, Calendar(WindowPeriod.DAY, "Europe/Berlin"))
 DEFAULTS = limiter_rules.make({})
 
 
@@ -91,6 +91,47 @@ OVERRIDES = (
 def test_the_smallest_network_that_has_limits_of_its_own_decides(client: str, limits: dict[str, int]) -> None:
     for overrides in itertools.permutations(OVERRIDES, 5):
         assert Rules((SHORT, LONG), overrides=overrides).limits(client) == limits
+
+
+NETWORKS = st.one_of(
+    st.builds(
+        lambda number, bits: ipaddress.IPv4Network((number, bits), strict=False),
+        st.integers(0, 2**32 - 1),
+        st.integers(1, 32),
+    ),
+    st.builds(
+        lambda number, bits: ipaddress.IPv6Network((number, bits), strict=False),
+        st.integers(0, 2**128 - 1),
+        st.integers(1, 64),
+    ),
+)
+"""An IPv6 network with limits of its own is never smaller than a client."""
+
+
+@given(networks=st.lists(NETWORKS, max_size=12, unique=True), data=st.data())
+def test_limits_are_those_that_a_plain_look_at_every_network_finds(
+    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network], data: st.DataObject
+) -> None:
+    # Networks inside others, and addresses at their edges.
+    networks = list(
+        dict.fromkeys([*networks, *(each.supernet(min(3, each.prefixlen - 1)) for each in networks)])
+    )
+    edges = [edge for each in networks for edge in (each.network_address, each.broadcast_address)]
+    address = data.draw(st.ip_addresses() | st.sampled_from(edges) if edges else st.ip_addresses())
+    overrides = tuple(
+        Override(str(each), {"short": 1000 + number} if number % 2 else {"long": 1000 + number})
+        for number, each in enumerate(networks)
+    )
+    holding = [
+        (each.prefixlen, override.limits)
+        for each, override in zip(networks, overrides, strict=True)
+        if address in each
+    ]
+    plain = {"short": 3, "long": 10}
+    smallest = max(holding, key=lambda each: each[0], default=(0, {}))[1]
+    for client in Identity().clients(str(address)):
+        if family(client) == address.version:
+            assert Rules((SHORT, LONG), overrides=overrides).limits(client) == {**plain, **smallest}
 
 
 def test_of_two_overrides_for_one_network_the_later_one_decides() -> None:
@@ -198,8 +239,9 @@ def test_the_default_limits_are_a_day_and_a_month() -> None:
 
 
 def test_a_client_of_the_default_windows_costs_one_write_unit() -> None:
-    live = sum(each.buckets.older + 1 for each in DEFAULTS.windows)
-    staying = MOST_STALE - 1
+    live = DEFAULTS.most_counters
+    assert live == sum(len(each.live(NOW)) for each in DEFAULTS.windows) == 25 + 31
+    staying = counters.MOST_STALE - 1
     assert counters.largest_item(live + staying) < counters.ONE_WRITE_UNIT
 
 
@@ -239,7 +281,7 @@ WINDOWS = st.builds(
     LIMITS,
     st.one_of(
         st.integers(1, 10**6).map(lambda seconds: Rolling(seconds * 1000)),
-        st.builds(Calendar, st.sampled_from(Period), st.sampled_from(["UTC", "Asia/Kolkata"])),
+        st.builds(Calendar, st.sampled_from(WindowPeriod), st.sampled_from(["UTC", "Asia/Kolkata"])),
     ),
 )
 TEXTS = st.lists(st.text(max_size=5), max_size=3).map(tuple)

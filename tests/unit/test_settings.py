@@ -103,6 +103,12 @@ def test_windows_may_hold_texts_as_other_settings_do() -> None:
     }
 
 
+def test_what_belongs_to_the_web_acl_of_the_stack_s_limiter_may_be_set() -> None:
+    given = {"log_blocked": True, "managed_rule_groups": ["AWSManagedRulesCommonRuleSet"]}
+    loaded = settings.load(raw(limiter={"enabled": True, **given}))
+    assert loaded.limiter == given, "and what it is wired to is not in it"
+
+
 def test_an_unknown_key_inside_a_window_is_told_under_its_place() -> None:
     window = {"name": "day", "limit": 5, "length_seconds": 86_400, "zone": "UTC"}
     assert refused_keys(raw(limiter={"windows": [window]})) == ["sluice:limiter.windows[0].zone"]

@@ -15,10 +15,10 @@ from sluice.limiter.windows import (
     Calendar,
     CounterNames,
     Cut,
-    Kind,
-    Period,
     Rolling,
     Window,
+    WindowKind,
+    WindowPeriod,
 )
 
 HOUR = 60 * MINUTE
@@ -44,7 +44,7 @@ LENGTHS = st.one_of(
     st.integers(1, 600),
 ).map(lambda seconds: seconds * SECOND)
 ROLLING = LENGTHS.map(Rolling)
-CALENDARS = st.builds(Calendar, st.sampled_from(Period), st.sampled_from(ZONES))
+CALENDARS = st.builds(Calendar, st.sampled_from(WindowPeriod), st.sampled_from(ZONES))
 BUCKETS: st.SearchStrategy[Rolling | Calendar] = st.one_of(ROLLING, CALENDARS)
 
 
@@ -178,7 +178,7 @@ def test_a_calendar_window_changes_exactly_where_it_says_that_it_begins(
     assert buckets.index(start - 1) < index
     begun = local(start, buckets.zone)
     today = local(moment, buckets.zone)
-    if buckets.period is Period.DAY:
+    if buckets.period is WindowPeriod.DAY:
         assert begun == today
         assert index == today.toordinal()
     else:
@@ -195,7 +195,7 @@ def test_no_calendar_window_lasts_longer_than_it_says(buckets: Calendar, moment:
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_every_day_of_a_zone_begins_where_its_date_does(zone: str) -> None:
-    days = Calendar(Period.DAY, zone)
+    days = Calendar(WindowPeriod.DAY, zone)
     first, last = FIRST.date().toordinal(), LAST.date().toordinal()
     wrong = []
     for index in range(first, last):
@@ -211,7 +211,7 @@ def test_every_day_of_a_zone_begins_where_its_date_does(zone: str) -> None:
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_every_midnight_is_on_a_step(zone: str) -> None:
-    days = Calendar(Period.DAY, zone)
+    days = Calendar(WindowPeriod.DAY, zone)
     starts = range(FIRST.date().toordinal(), LAST.date().toordinal())
     assert all(days.start(each) % days.step == 0 for each in starts)
 
@@ -220,7 +220,7 @@ def test_every_midnight_is_on_a_step(zone: str) -> None:
     ("year", "month"), [*itertools.product((2023, 2024), range(1, 13)), (2000, 2), (2036, 2)]
 )
 def test_a_month_is_as_long_as_it_is(year: int, month: int) -> None:
-    months = Calendar(Period.MONTH, "UTC")
+    months = Calendar(WindowPeriod.MONTH, "UTC")
     index = year * 12 + month - 1
     days = calendar.monthrange(year, month)[1]
     assert months.start(index + 1) - months.start(index) == days * DAY
@@ -249,13 +249,13 @@ def at(zone: str, year: int, month: int, day: int, hour: int = 0) -> int:
     ],
 )
 def test_a_day_of_changing_clocks_is_as_long_as_it_is(zone: str, day: date, hours: float) -> None:
-    days = Calendar(Period.DAY, zone)
+    days = Calendar(WindowPeriod.DAY, zone)
     index = day.toordinal()
     assert days.start(index + 1) - days.start(index) == hours * HOUR
 
 
 def test_a_day_without_a_midnight_begins_at_one() -> None:
-    days = Calendar(Period.DAY, "America/Sao_Paulo")
+    days = Calendar(WindowPeriod.DAY, "America/Sao_Paulo")
     start = days.start(date(2018, 11, 4).toordinal())
     assert start == at("America/Sao_Paulo", 2018, 11, 4, 1)
     assert datetime.fromtimestamp(start / SECOND, ZoneInfo("America/Sao_Paulo")).hour == 1
@@ -264,7 +264,7 @@ def test_a_day_without_a_midnight_begins_at_one() -> None:
 def test_a_day_after_a_midnight_that_came_twice_begins_once() -> None:
     # Clocks went from 24:00 back to 23:00, so that the old day went on for another hour.
     zone = "America/Sao_Paulo"
-    days = Calendar(Period.DAY, zone)
+    days = Calendar(WindowPeriod.DAY, zone)
     new = date(2018, 2, 18).toordinal()
     start = days.start(new)
     assert [days.index(start + each) for each in (-HOUR, -1, 0)] == [new - 1, new - 1, new]
@@ -275,19 +275,19 @@ def test_a_day_after_a_midnight_that_came_twice_begins_once() -> None:
 )
 def test_once_a_day_has_begun_it_does_not_go_back(zone: str, day: date) -> None:
     # In the first clocks went from a minute past midnight back to the old day; in the second, to midnight.
-    days = Calendar(Period.DAY, zone)
+    days = Calendar(WindowPeriod.DAY, zone)
     start = days.start(day.toordinal())
     assert days.index(start - 1) == day.toordinal() - 1
     assert {days.index(start + each * MINUTE) for each in range(24 * 60)} == {day.toordinal()}
 
 
 def test_an_indian_day_begins_at_half_past_six_in_the_evening_of_utc() -> None:
-    start = Calendar(Period.DAY, "Asia/Kolkata").start(date(2025, 5, 2).toordinal())
+    start = Calendar(WindowPeriod.DAY, "Asia/Kolkata").start(date(2025, 5, 2).toordinal())
     assert datetime.fromtimestamp(start / SECOND, UTC) == datetime(2025, 5, 1, 18, 30, tzinfo=UTC)
 
 
 def test_a_block_of_the_skipped_day_s_eve_ends_when_the_day_after_it_begins() -> None:
-    days = Calendar(Period.DAY, "Pacific/Apia")
+    days = Calendar(WindowPeriod.DAY, "Pacific/Apia")
     one = window(days, 1)
     now = at("Pacific/Apia", 2011, 12, 29, 22)
     room = one.room_at(one.counts({one.counter(days.index(now)): 1}, now), 1, now)
@@ -299,7 +299,7 @@ def test_a_block_of_the_skipped_day_s_eve_ends_when_the_day_after_it_begins() ->
 DEFINITIONS: list[Rolling | Calendar] = [
     *(Rolling(seconds * SECOND) for seconds in range(1, 20_000)),
     *(Rolling(days * DAY) for days in range(1, 367)),
-    *(Calendar(period, zone) for period in Period for zone in ZONES),
+    *(Calendar(period, zone) for period in WindowPeriod for zone in ZONES),
 ]
 
 
@@ -308,14 +308,14 @@ def test_a_definition_tells_windows_apart_and_nothing_else() -> None:
     assert len({each.definition for each in DEFINITIONS}) == len(set(DEFINITIONS))
     assert window(Rolling(DAY), 5, "a").prefix == window(Rolling(DAY), 9, "b").prefix
     kinds = {Rolling(DAY).definition.partition(":")[0], DEFINITIONS[-1].definition.partition(":")[0]}
-    assert kinds == set(Kind)
+    assert kinds == set(WindowKind)
 
 
 @given(windows=st.lists(BUCKETS, min_size=2, max_size=5, unique_by=lambda each: each.definition), now=MOMENTS)
 @example(windows=[Rolling(DAY), Rolling(30 * DAY)], now=NOW)
-@example(windows=[Calendar(Period.DAY, "UTC"), Calendar(Period.MONTH, "UTC")], now=NOW)
-@example(windows=[Calendar(Period.DAY, "UTC"), Calendar(Period.DAY, "Europe/Berlin")], now=NOW)
-@example(windows=[Rolling(DAY), Calendar(Period.DAY, "UTC"), Rolling(20 * SECOND)], now=NOW)
+@example(windows=[Calendar(WindowPeriod.DAY, "UTC"), Calendar(WindowPeriod.MONTH, "UTC")], now=NOW)
+@example(windows=[Calendar(WindowPeriod.DAY, "UTC"), Calendar(WindowPeriod.DAY, "Europe/Berlin")], now=NOW)
+@example(windows=[Rolling(DAY), Calendar(WindowPeriod.DAY, "UTC"), Rolling(20 * SECOND)], now=NOW)
 def test_counters_of_windows_with_other_buckets_never_meet(
     windows: list[Rolling | Calendar], now: int
 ) -> None:
@@ -394,6 +394,30 @@ def test_a_request_of_a_clock_that_is_ahead_counts_as_now() -> None:
     names = CounterNames([day], NOW)
     assert names.at(NOW + 40 * DAY) == names.at(NOW) == (day.counter(day.buckets.index(NOW)),)
     assert names.at(10**18 - 1) == names.at(NOW)
+
+
+@given(buckets=st.lists(BUCKETS, min_size=1, max_size=3), now=MOMENTS, ahead=st.integers(0, 200))
+def test_what_is_to_come_is_never_stale(buckets: list[Rolling | Calendar], now: int, ahead: int) -> None:
+    windows = [window(each, name=f"w{index}") for index, each in enumerate(buckets)]
+    assume(len({each.prefix for each in windows}) == len({each.buckets for each in windows}))
+    coming = {each.counter(each.buckets.index(now) + ahead): each for each in windows}
+    assert CounterNames(windows, now).stale(coming) == []
+
+
+@given(buckets=BUCKETS, now=MOMENTS, behind=st.integers(1, 10_000))
+def test_what_has_gone_by_is_stale_and_what_counts_is_not(
+    buckets: Rolling | Calendar, now: int, behind: int
+) -> None:
+    one = window(buckets)
+    names = CounterNames([one], now)
+    gone = one.counter(one.live(now)[0] - behind)
+    assert names.stale([*names.alive, gone]) == [gone]
+
+
+def test_the_counters_of_a_window_that_is_no_more_are_stale_whenever_they_were() -> None:
+    day, month = window(Rolling(DAY), name="day"), window(Rolling(30 * DAY), name="month")
+    former = [month.counter(month.buckets.index(NOW) + each) for each in (-40, 0, 1)]
+    assert CounterNames([day], NOW).stale(former) == former
 
 
 def test_the_oldest_request_that_counts_is_the_first_of_the_oldest_bucket() -> None:
