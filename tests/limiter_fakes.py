@@ -289,6 +289,7 @@ class MemoryBlocks(Stepping):
         for _ in range(MOST_TRIES):
             with self._atomic("blocks.acquire"):
                 if not self._is_held(now):
+                    self._lease.update(asked=0, asked_to_wake=0)
                     return self._hold(holder, until)
             with self._atomic("blocks.ask"):
                 self._lease["asked"] = self._lease.get("asked", 0) + 1

@@ -357,10 +357,12 @@ class BlockTable:
         for _ in range(MOST_TRIES):
             try:
                 item = self._update_lease(
-                    "SET holder = :h, held_until = :until",
+                    # Whoever asked before this is heard by the look at the table that follows.
+                    "SET holder = :h, held_until = :until, asked = :zero, asked_to_wake = :zero",
                     FREE,
                     {
                         ":h": {"S": holder},
+                        ":zero": {"N": "0"},
                         ":until": {"N": str(until)},
                         ":now": {"N": str(now)},
                         ":far": {"N": str(now + LONGEST_LEASE)},
@@ -392,7 +394,7 @@ class BlockTable:
         try:
             self._update_lease(
                 "REMOVE held_until, holder",
-                "holder = :h AND (attribute_not_exists(asked) OR asked = :asked)",
+                "holder = :h AND asked = :asked",
                 {":h": {"S": lease.holder}, ":asked": {"N": str(lease.asked)}},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
@@ -523,5 +525,4 @@ def _held_until(item: Item) -> int:
 
 
 def _lease(item: Item) -> Lease:
-    asked, asked_to_wake = (int(item.get(name, {}).get("N", "0")) for name in ("asked", "asked_to_wake"))
-    return Lease(item["holder"]["S"], asked, asked_to_wake)
+    return Lease(item["holder"]["S"], int(item["asked"]["N"]), int(item["asked_to_wake"]["N"]))

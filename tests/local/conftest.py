@@ -7,7 +7,7 @@ from local.emulator import ROOT
 from local.say import Say
 from local.stack import LocalAws, LocalStack, local_aws
 
-from .support import fresh
+from .support import Visitor, enforce, fresh, operator_of, wait_every
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,48 @@ def dev(cloud: LocalAws) -> LocalStack:
 def door(cloud: LocalAws) -> LocalStack:
     """A stack that is open to everybody."""
     return fresh(cloud)
+
+
+SHORT, LONG = 10, 200
+"""The limits of ``limited``, in 8 and in 60 seconds."""
+
+
+@pytest.fixture(scope="session")
+def limited(cloud: LocalAws) -> LocalStack:
+    """A stack that blocks for seconds, whose functions have started."""
+    stack = fresh(
+        cloud,
+        "limits",
+        limiter={
+            "windows": [
+                {"name": "short", "limit": SHORT, "length_seconds": 8},
+                {"name": "long", "limit": LONG, "length_seconds": 60},
+            ],
+            "overrides": [{"network": "192.0.2.0/28", "limits": {"long": 14}}],
+            "allow": ["198.51.100.192/26", "2001:db8:a::/48"],
+            "uncounted_statuses": ["429", "5xx", "415"],
+        },
+    )
+    first = "192.0.2.250"
+    Visitor.at(cloud, stack, first).send()
+    enforce(cloud, stack)
+    operator = operator_of(cloud, stack)
+    assert wait_every(0.1, 10, lambda: operator.explain(first).standings[-1].count == 1)
+    return stack
+
+
+@pytest.fixture(scope="session")
+def counting(cloud: LocalAws) -> LocalStack:
+    """A stack that only counts what it would block, and counts each request five times."""
+    return fresh(
+        cloud,
+        "limits",
+        limiter={
+            "count_only": True,
+            "weights": {"/messages": 5},
+            "windows": [{"name": "short", "limit": 10, "length_seconds": 60}],
+        },
+    )
 
 
 @pytest.fixture

@@ -1,13 +1,19 @@
 """What the tests do to a local AWS, and what they see of it."""
 
+import base64
+import gzip
 import http.client
 import json
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
 
 from local.client import JSON, Sent
 from local.demo import wait_until
@@ -15,6 +21,12 @@ from local.program import Made, stack_config
 from local.stack import LocalAws, LocalStack
 from sluice import access_log
 from sluice.access_log import Line
+from sluice.limiter import rules, sets
+from sluice.limiter.blocks import BlockTable
+from sluice.limiter.clients import canonical
+from sluice.limiter.counters import CounterTable
+from sluice.limiter.operator import Operator
+from sluice.limiter.sets import SetName
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -155,6 +167,140 @@ def access_lines(cloud: LocalAws, stack: LocalStack, count: int) -> list[Line]:
     return [access_log.parse(text) for text in texts]
 
 
+def now() -> int:
+    """Return milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Visitor:
+    """A client of a stack, and what it was answered and when, in milliseconds since 1970."""
+
+    cloud: LocalAws
+    stack: LocalStack
+    address: Callable[[int], str]
+    """Where its n-th request comes from."""
+    answers: list[tuple[int, Reply]] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, cloud: LocalAws, stack: LocalStack, address: str) -> "Visitor":
+        """Return the client at one address."""
+        return cls(cloud, stack, lambda _: address)
+
+    @property
+    def statuses(self) -> list[int]:
+        """All that it was answered."""
+        return [reply.status for _, reply in self.answers]
+
+    def times(self, status: int) -> list[int]:
+        """Return when it was answered so."""
+        return [when for when, reply in self.answers if reply.status == status]
+
+    def send(self, count: int = 1, **headers: str) -> int:
+        """Send requests one after the other, and return the last status."""
+        for _ in range(count):
+            shown = self.cloud.edge.as_client(self.address(len(self.answers)))
+            reply = call(self.stack.outputs["url"], headers={**headers, **shown})
+            self.answers.append((now(), reply))
+        return self.statuses[-1]
+
+    def send_until(self, status: int, seconds: float = 20.0, every: float = 0.2) -> bool:
+        """Send requests until one is answered so, and return whether one was."""
+        return wait_every(every, seconds, lambda: self.send() == status)
+
+
+def wait_every(every: float, seconds: float, holds: Callable[[], bool]) -> bool:
+    """Look again and again, and return whether it held in time."""
+    deadline = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < deadline:
+        time.sleep(every)
+    return held
+
+
+def operator_of(cloud: LocalAws, stack: LocalStack) -> Operator:
+    """Return what an operator can do with a stack's limiter."""
+    found = stack.outputs["limiter"]
+    client = cloud.aws.client("dynamodb")
+    return Operator(
+        rules.loads(found["rules"]),
+        CounterTable(client, found["counters"]),
+        BlockTable(client, found["blocks"]),
+        now,
+    )
+
+
+def invoke(cloud: LocalAws, stack: LocalStack, name: str, event: Values) -> list[Values]:
+    """Let one of a stack's functions work, and return the lines that it wrote to its log."""
+    answer = cloud.aws.client("lambda").invoke(
+        FunctionName=made(stack, name).id, Payload=json.dumps(event), LogType="Tail"
+    )
+    said = base64.b64decode(answer.get("LogResult", "")).decode()
+    assert "FunctionError" not in answer, (answer["Payload"].read(), said)
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+def delivery(message: Values) -> Values:
+    """Return what CloudWatch Logs hands to a function."""
+    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(message).encode())).decode()}}
+
+
+def enforce(cloud: LocalAws, stack: LocalStack) -> Values:
+    """Let the enforcer work as the schedule does, once no other is at work, and return what it measured."""
+    measured: Values = {}
+    held_by = operator_of(cloud, stack).blocks
+
+    def worked() -> bool:
+        nonlocal measured
+        # To ask one that works would let it work on.
+        if held_by.is_held(now()):
+            return False
+        *_, measured = invoke(cloud, stack, "limiter-enforcer-function", {})
+        return not measured["RunsBusy"]
+
+    assert wait_every(0.2, 30, worked)
+    return measured
+
+
+def ip_sets(cloud: LocalAws, stack: LocalStack) -> list[SetName]:
+    """Return the IP sets that a stack's enforcer writes."""
+    settings = cloud.aws.client("lambda").get_function_configuration(
+        FunctionName=made(stack, "limiter-enforcer-function").id
+    )
+    return sets.loads(settings["Environment"]["Variables"]["SLUICE_IP_SETS"])
+
+
+def held(cloud: LocalAws, each: SetName) -> set[str]:
+    """Return the addresses of an IP set, each in the one way to write it."""
+    answer = cloud.aws.client("wafv2").get_ip_set(Name=each.name, Scope="REGIONAL", Id=each.id)
+    return set(map(canonical, answer["IPSet"]["Addresses"]))
+
+
+REFUSED_FOR_NOW = {"ThrottlingException", "WAFOptimisticLockException"}
+
+
+def edit_by_hand(cloud: LocalAws, each: SetName, change: Callable[[set[str]], set[str]]) -> None:
+    """Change an IP set behind the enforcer's back, as somebody does in the console."""
+    waf = cloud.aws.client("wafv2")
+
+    def edited() -> bool:
+        before = waf.get_ip_set(Name=each.name, Scope="REGIONAL", Id=each.id)
+        try:
+            waf.update_ip_set(
+                Name=each.name,
+                Scope="REGIONAL",
+                Id=each.id,
+                Addresses=sorted(change(set(before["IPSet"]["Addresses"]))),
+                LockToken=before["LockToken"],
+            )
+        except ClientError as refused:
+            if refused.response["Error"]["Code"] not in REFUSED_FOR_NOW:
+                raise
+            return False
+        return True
+
+    assert wait_every(0.2, 20, edited)
+
+
 @dataclass(frozen=True)
 class Process:
     """A process as Linux tells of it."""
@@ -189,8 +335,13 @@ def alive_in(group: int) -> list[Process]:
 
 def listening_addresses(group: int) -> list[str]:
     """Return the local addresses, as the kernel writes them, on which a process group listens."""
-    handles = [handle for each in alive_in(group) for handle in Path(f"/proc/{each.pid}/fd").iterdir()]
-    sockets = {str(handle.readlink()) for handle in handles}
+    sockets = set()
+    for each in alive_in(group):
+        # A process may end, and a handle be closed, while this looks.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for handle in Path(f"/proc/{each.pid}/fd").iterdir():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    sockets.add(str(handle.readlink()))
     rows = [
         row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()
     ]

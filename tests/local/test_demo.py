@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from local import demo, program
+from local import demo, demo_limits, program
+from local import stack as local_stack
 from local.client import Sent
 from local.demo import Check, Report
+from local.demo_limits import VISITORS, Visit
+from local.program import Config
 from local.stack import LocalAws, LocalStack
 
 from .support import call, forbid, fresh
@@ -19,6 +22,11 @@ CHECKS = [
     "a poison message ends in the dead-letter queue",
     "a broken queue is answered honestly",
 ]
+LIMITS_CHECKS = [
+    "limits: who asks too often gets 429 within 3 s",
+    "limits: free again within 5 s of room",
+    "limits: nobody else notices",
+]
 
 
 @pytest.fixture
@@ -27,8 +35,33 @@ def _on_the_shared_cloud(cloud: LocalAws, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(demo, "MESSAGES", 20)
 
 
-@pytest.mark.usefixtures("_on_the_shared_cloud")
-def test_everything_holds_on_both_stacks_and_json_is_all_that_is_printed(
+def visits_that_hold() -> list[Visit]:
+    return [
+        Visit(
+            each.name, each.client, each.busy, 60, 60, crossed=3.0, first_429=4.0, room_at=23.0, released=24.5
+        )
+        if each.busy
+        else Visit(each.name, each.client, each.busy, 30, 30)
+        for each in VISITORS
+    ]
+
+
+@pytest.fixture
+def _soon_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clients be free again after fewer seconds than in the demo."""
+
+    def sooner(name: str) -> Config:
+        config = program.stack_config(name)
+        limiter = json.loads(config.get("sluice:limiter", "{}"))
+        if name == demo.LIMITS:
+            limiter["windows"][0]["length_seconds"] = 10
+        return {**config, "sluice:limiter": json.dumps(limiter)}
+
+    monkeypatch.setattr(local_stack, "stack_config", sooner)
+
+
+@pytest.mark.usefixtures("_on_the_shared_cloud", "_soon_free")
+def test_everything_holds_on_all_stacks_and_json_is_all_that_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code = demo.run(as_json=True)
@@ -41,6 +74,10 @@ def test_everything_holds_on_both_stacks_and_json_is_all_that_is_printed(
         for check in CHECKS:
             assert [name for name in names if name.startswith(f"{stack}: ") and check in name], check
     assert "dev: callers without a known token are refused" in names
+    assert names[-len(LIMITS_CHECKS) :] == LIMITS_CHECKS
+    busy = {each["client"]: each["refused"] > 0 for each in report["clients"]}
+    assert busy == {each.client: each.busy for each in VISITORS}
+    assert {each["others"] for each in report["clients"]} == {0}
 
 
 @pytest.mark.usefixtures("_on_the_shared_cloud")
@@ -52,10 +89,35 @@ def test_one_check_that_fails_makes_the_run_fail(
         return [Check("it holds", ok=True), Check("it fails", ok=stack.deployment.stack == "dev")]
 
     monkeypatch.setattr(demo, "examine", examine)
+    monkeypatch.setattr(demo, "visit", lambda local, stack: visits_that_hold())
 
     assert demo.run(as_json=as_json) == 1
     said = capsys.readouterr().out
-    assert ('"ok": false' if as_json else "Something does not hold.") in said
+    if as_json:
+        checks = json.loads(said)["checks"]
+        assert [check["name"] for check in checks if not check["ok"]] == ["it fails"]
+    else:
+        assert "Something does not hold." in said
+        assert "198.51.100.7, too often" in said
+
+
+@pytest.mark.usefixtures("_on_the_shared_cloud")
+def test_where_the_clients_cannot_come_the_run_fails_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def visit(local: LocalAws, stack: LocalStack) -> list[Visit]:
+        raise ConnectionError("nobody answers")
+
+    monkeypatch.setattr(demo, "STACKS", ("open",))
+    monkeypatch.setattr(demo, "examine", lambda local, stack: [Check("it holds", ok=True)])
+    monkeypatch.setattr(demo, "visit", visit)
+
+    assert demo.run(as_json=True) == 1
+
+    report = json.loads(capsys.readouterr().out)
+    assert [check["ok"] for check in report["checks"]] == [True, False]
+    assert report["checks"][-1]["detail"] == {"error": "ConnectionError: nobody answers"}
+    assert report["clients"] == []
 
 
 def test_a_message_that_is_lost_does_not_pass_for_handled(
@@ -100,6 +162,8 @@ def _where_nothing_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalAws, "up", up_without_the_role_s_policy)
     monkeypatch.setattr(demo, "MESSAGES", 3)
     monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(demo_limits, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(demo_limits, "AFTERWARDS_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("_where_nothing_is_accepted")
@@ -132,7 +196,8 @@ def test_where_nothing_is_accepted_the_report_is_one_json_object_all_the_same(
 
     report = json.loads(capsys.readouterr().out)
     assert not report["ok"]
-    assert len(report["checks"]) == len(CHECKS)
+    assert len(report["checks"]) == len(CHECKS) + len(LIMITS_CHECKS)
+    assert not any(check["ok"] for check in report["checks"][-len(LIMITS_CHECKS) :])
 
 
 @pytest.mark.usefixtures("_on_the_shared_cloud")
@@ -168,7 +233,7 @@ def test_a_deployment_that_fails_is_a_check_that_fails(
 def test_an_error_is_shown_in_its_own_words(capsys: pytest.CaptureFixture[str], error: str) -> None:
     failed = Check("deploy", ok=False, detail={"error": error})
 
-    demo.show(Report(ok=False, seconds={"deploy": 0.0, "total": 0.1}, checks=[failed]))
+    demo.show(Report(ok=False, seconds={"deploy": 0.0, "total": 0.1}, checks=[failed], clients=[]))
 
     said = capsys.readouterr().out
     assert f"error {error}" in said

@@ -84,7 +84,7 @@ def test_a_line_tells_what_became_of_the_request(
     assert (line.status, line.backend, line.principal) == (status, backend, principal)
     assert line.status == logged.replies[asked].status
     assert line.ip == "127.0.0.1"
-    assert line.waf is None
+    assert line.waf == "WAF_ALLOW"
     assert line.latency is not None
 
 
