@@ -25,7 +25,7 @@ WAF = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 
 BATCH = 10
 """Messages of one SendMessageBatch."""
 LONGEST_EARLY = 3 * SECOND
-"""How much too early a delayed message may come and be waited for."""
+"""How much too early a delayed message may come and be waited for: a part of a second, and SQS's own."""
 QUEUE = "aws:sqs"
 
 
@@ -73,8 +73,8 @@ _workers: list[Worker] = []
 
 
 def delay(due: int) -> int:
-    """Return the whole seconds until a time."""
-    return max(0, -(-(due - now()) // SECOND))
+    """Return the whole seconds until just before a time: the run waits for what is left of the last."""
+    return max(0, (due - now()) // SECOND)
 
 
 def wait_for(times: Sequence[int]) -> None:

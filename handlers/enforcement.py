@@ -260,10 +260,14 @@ class Enforcer:
         report.release_lag = _longest(report.release_lag, [now - block.until for block in verdict.over])
 
     def _wake_for(self, live: Iterable[Block], now: int) -> None:
-        """Ask for a run at each second of the near future in which a block ends."""
+        """Ask for a run for each second of the near future in which a block ends, at the last of its ends."""
         self._woken = {due for due in self._woken if due > now}
-        ends = {-(-block.until // SECOND) * SECOND for block in live if block.until <= now + HORIZON}
-        fresh = sorted(ends - self._woken)
+        ends: dict[int, int] = {}
+        for block in live:
+            if block.until <= now + HORIZON:
+                second = block.until // SECOND
+                ends[second] = max(ends.get(second, 0), block.until)
+        fresh = sorted(set(ends.values()) - self._woken)
         if fresh:
             self._wake(fresh)
             self._woken.update(fresh)
