@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from . import archives, arguments, functions, naming, policies, user_code
 from .arguments import Problem
 from .message_queues import LONGEST_VISIBILITY_SECONDS
-from .monitoring import METRIC_NAMESPACE, PERCENTILES, Alarm, Metric, Panel, create_alarms, lambda_metric
+from .monitoring import METRIC_NAMESPACE, PERCENTILES, Alarm, Panel, create_alarms, lambda_metric, own_metric
 
 LAYER_LOCK = archives.HANDLERS / "layers" / "consumer.txt"
 ENTRY = "consumer:record_handler"
@@ -191,9 +191,7 @@ def alarms(names: ConsumerNames) -> list[Alarm]:
 def panels(names: ConsumerNames) -> list[Panel]:
     """Return the dashboard's graphs of a consumer."""
     function = names["function"]
-    records = [
-        Metric(METRIC_NAMESPACE, each, {"service": function}) for each in ("RecordsHandled", "RecordsFailed")
-    ]
+    records = [own_metric(function, each) for each in ("RecordsHandled", "RecordsFailed")]
     return [
         Panel("Consumer: records", records),
         Panel(

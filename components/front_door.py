@@ -19,7 +19,7 @@ from .message_queues import (
     QueueSpec,
     create_queues,
 )
-from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms
+from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms, queue_metric
 from .rest_api import Backend, Guard, RestApi
 from .templates import Answer
 
@@ -194,13 +194,13 @@ def alarms(names: FrontDoorNames) -> list[Alarm]:
         Alarm(
             "dead-letters-alarm",
             "Messages were given up and wait in the dead-letter queue.",
-            _queue_metric(names["dead_letter_queue"], "ApproximateNumberOfMessagesVisible", "Maximum"),
+            queue_metric(names["dead_letter_queue"], "ApproximateNumberOfMessagesVisible", "Maximum"),
             threshold=1,
         ),
         Alarm(
             "age-alarm",
             f"The oldest message waits for more than {OLDEST_MESSAGE_SECONDS} seconds: the consumer lags.",
-            _queue_metric(names["queue"], "ApproximateAgeOfOldestMessage", "Maximum"),
+            queue_metric(names["queue"], "ApproximateAgeOfOldestMessage", "Maximum"),
             threshold=OLDEST_MESSAGE_SECONDS,
         ),
     ]
@@ -214,20 +214,16 @@ def panels(names: FrontDoorNames) -> list[Panel]:
         Panel("Time to answer (ms)", [_api_metric(names, "Latency", each) for each in PERCENTILES]),
         Panel(
             "Messages",
-            [_queue_metric(queue, each) for each in ("NumberOfMessagesSent", "NumberOfMessagesDeleted")],
+            [queue_metric(queue, each) for each in ("NumberOfMessagesSent", "NumberOfMessagesDeleted")],
         ),
-        Panel("Waiting", [_queue_metric(queue, "ApproximateNumberOfMessagesVisible", "Maximum")]),
-        Panel("Oldest message (s)", [_queue_metric(queue, "ApproximateAgeOfOldestMessage", "Maximum")]),
-        Panel("Dead letters", [_queue_metric(dead, "ApproximateNumberOfMessagesVisible", "Maximum")]),
+        Panel("Waiting", [queue_metric(queue, "ApproximateNumberOfMessagesVisible", "Maximum")]),
+        Panel("Oldest message (s)", [queue_metric(queue, "ApproximateAgeOfOldestMessage", "Maximum")]),
+        Panel("Dead letters", [queue_metric(dead, "ApproximateNumberOfMessagesVisible", "Maximum")]),
     ]
 
 
 def _api_metric(names: FrontDoorNames, name: str, statistic: str = "Sum") -> Metric:
     return Metric("AWS/ApiGateway", name, {"ApiName": names["api"], "Stage": names["stage"]}, statistic)
-
-
-def _queue_metric(queue: pulumi.Input[str], name: str, statistic: str = "Sum") -> Metric:
-    return Metric("AWS/SQS", name, {"QueueName": queue}, statistic)
 
 
 class FrontDoor(pulumi.ComponentResource):

@@ -14,6 +14,7 @@ from .monitoring import (
     Panel,
     lambda_metric,
     own_metric,
+    queue_metric,
 )
 
 BLOCK_RATE_ALARM = 100
@@ -117,12 +118,7 @@ def alarms(names: LimiterNames, block_rate: int = BLOCK_RATE_ALARM) -> list[Alar
         Alarm(
             "wake-ups-alarm",
             "Wake-ups for releases fail; the schedule releases up to a minute late.",
-            Metric(
-                "AWS/SQS",
-                "ApproximateNumberOfMessagesVisible",
-                {"QueueName": names["wake_up_dead_letters"]},
-                "Maximum",
-            ),
+            queue_metric(names["wake_up_dead_letters"], "ApproximateNumberOfMessagesVisible", "Maximum"),
             threshold=1,
         ),
         Alarm(

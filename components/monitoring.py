@@ -80,6 +80,11 @@ def lambda_metric(function: pulumi.Input[str], name: str, statistic: str = "Sum"
     return Metric("AWS/Lambda", name, {"FunctionName": function}, statistic)
 
 
+def queue_metric(queue: pulumi.Input[str], name: str, statistic: str = "Sum") -> Metric:
+    """Return a metric of one queue."""
+    return Metric("AWS/SQS", name, {"QueueName": queue}, statistic)
+
+
 def own_metric(function: pulumi.Input[str], name: str, statistic: str = "Sum") -> Metric:
     """Return a metric that one of our functions makes in its log."""
     return Metric(METRIC_NAMESPACE, name, {"service": function}, statistic)

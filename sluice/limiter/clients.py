@@ -44,10 +44,7 @@ class Identity:
             or client.endswith(f"/{self.ipv6_site_prefix}")
         ):
             return None
-        address = client.partition("/")[0]
-        return str(
-            ipaddress.IPv6Network((int(ipaddress.IPv6Address(address)), self.ipv6_site_prefix), strict=False)
-        )
+        return _prefix(IPv6Address(client.partition("/")[0]), self.ipv6_site_prefix)
 
     def named(self, text: str) -> str:
         """Return the client that an operator means, by an address or by a prefix as it is listed.
@@ -78,7 +75,11 @@ def _clients(address: str, prefix: int, site_prefix: int | None) -> tuple[str, .
     if isinstance(parsed, IPv4Address):
         return (str(parsed),)
     prefixes = (prefix,) if site_prefix is None else (prefix, site_prefix)
-    return tuple(str(ipaddress.IPv6Network((int(parsed), bits), strict=False)) for bits in prefixes)
+    return tuple(_prefix(parsed, bits) for bits in prefixes)
+
+
+def _prefix(address: IPv6Address, bits: int) -> str:
+    return str(ipaddress.IPv6Network((int(address), bits), strict=False))
 
 
 def parse(address: str) -> Address:
