@@ -1,10 +1,16 @@
 # `make demo` and `make test` are all that a newcomer needs. Only python3 (3.11 or later) and make are assumed.
 .DELETE_ON_ERROR:
-.PHONY: demo test fmt docs bench up lock clean
+.PHONY: demo test types tests-together tests-alone fmt docs bench up lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 STACK ?= dev
+PYTEST := $(BIN)/python -m pytest
+
+# Runs a command, and says how long it took.
+define timed
+@begin=$$(date +%s); $(2); status=$$?; echo "   $$(($$(date +%s) - begin)) s  $(1)"; exit $$status
+endef
 
 demo: $(READY)
 	$(BIN)/python -m local demo
@@ -12,8 +18,19 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov
+	@$(MAKE) --no-print-directory --jobs=2 types tests-together
+	@$(MAKE) --no-print-directory tests-alone
+
+types: $(READY)
+	$(call timed,types,$(BIN)/mypy)
+
+tests-together: $(READY)
+	$(call timed,tests in several processes,$(PYTEST) --numprocesses=auto --maxprocesses=4 \
+	  --dist=loadgroup --ignore=tests/local --cov --cov-report= --cov-fail-under=0)
+
+# These look at the clock, and have the machine to themselves. What is covered is judged with all that ran before.
+tests-alone: $(READY)
+	$(call timed,tests on the local AWS,$(PYTEST) tests/local --cov --cov-append)
 
 fmt: $(READY)
 	$(BIN)/ruff format .
@@ -45,4 +62,4 @@ lock: $(READY)
 	$(BIN)/uv pip compile -q -U --generate-hashes --no-header --no-annotate -p 3.13 handlers/layers/consumer.in -o handlers/layers/consumer.txt
 
 clean:
-	rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*

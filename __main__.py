@@ -2,20 +2,33 @@
 
 import pulumi
 
-from components import Authorizer, Consumer, Dashboard, FrontDoor, Limiter
+from components import AlarmTopic, Authorizer, Consumer, Dashboard, EncryptionKey, FrontDoor, Limiter
 from settings import stack_settings
 
 settings = stack_settings()
 
-authorizer = Authorizer("authorizer", settings.authorizer)
+shared = settings.shared
+if settings.encryption_key is not None:
+    shared["kms_key_arn"] = EncryptionKey("key", settings.encryption_key).key_arn
+if settings.alarm_topic is not None:
+    shared["alarm_topic_arn"] = AlarmTopic("alarms", {**settings.alarm_topic, **shared}).topic_arn
 
-front_door = FrontDoor("front-door", {**settings.front_door, **authorizer.front_door_args()})
+authorizer = Authorizer("authorizer", {**settings.authorizer, **shared})
 
-limiter = Limiter("limiter", {**settings.limiter, **front_door.limiter_args()}) if settings.limiter else None
+front_door = FrontDoor("front-door", {**settings.front_door, **authorizer.front_door_args(), **shared})
+
+limiter = None
+if settings.limiter is not None:
+    limiter = Limiter("limiter", {**front_door.limiter_args(), **settings.limiter, **shared})
 
 consumer = Consumer(
     "consumer",
-    {**settings.consumer, "queue_arn": front_door.queue_arn, "queue_url": front_door.queue_url},
+    {
+        **settings.consumer,
+        "queue_arn": front_door.queue_arn,
+        "queue_url": front_door.queue_url,
+        **shared,
+    },
 )
 
 dashboard = Dashboard(
@@ -29,9 +42,15 @@ dashboard = Dashboard(
 )
 
 pulumi.export("url", front_door.url)
+pulumi.export("base_url", front_door.base_url)
+pulumi.export("invoke_url", front_door.invoke_url)
 pulumi.export("queue_url", front_door.queue_url)
+pulumi.export("queue_urls", front_door.queue_urls)
 pulumi.export("dead_letter_queue_url", front_door.dead_letter_queue_url)
+pulumi.export("dead_letter_queue_urls", front_door.dead_letter_queue_urls)
 pulumi.export("access_log", front_door.access_log_name)
+pulumi.export("api_keys", front_door.api_key_ids)
+pulumi.export("domain_target", front_door.domain_target)
 pulumi.export("authorizer_function", authorizer.function_name)
 pulumi.export("authorizer_log", authorizer.log_group_name)
 pulumi.export("limiter", limiter.operator() if limiter else None)
@@ -39,3 +58,5 @@ pulumi.export("consumer_function", consumer.function_name)
 pulumi.export("consumer_log", consumer.log_group_name)
 pulumi.export("consumer_table", consumer.table_name)
 pulumi.export("dashboard", dashboard.dashboard_name)
+pulumi.export("alarm_topic", shared.get("alarm_topic_arn"))
+pulumi.export("key_policy_needs", settings.key_policy_needs())

@@ -1,7 +1,7 @@
 """The stack's settings: Pulumi's raw config map in, the components' arguments out, every problem at once.
 
-The sections ``front_door``, ``authorizer``, ``limiter`` and ``consumer`` hold arguments of the components of
-these names.
+The sections ``front_door``, ``authorizer``, ``limiter``, ``consumer``, ``encryption_key`` and ``alarm_topic``
+hold arguments of the components of these names.
 Their keys and types are read off the components' own ``Args``, so nothing is said twice.
 """
 
@@ -17,10 +17,21 @@ import pulumi
 from pulumi.runtime import config
 from pydantic import TypeAdapter, ValidationError
 
-from components import authorizer, consumer, front_door, limiter, user_code
-from components.arguments import Problem
+from components import (
+    alarm_topic,
+    authorizer,
+    consumer,
+    door_queues,
+    encryption_key,
+    front_door,
+    limiter,
+    user_code,
+)
+from components.alarm_topic import AlarmTopicArgs
+from components.arguments import Problem, Shared
 from components.authorizer import AuthorizerArgs, AuthorizerKind
 from components.consumer import ConsumerArgs
+from components.encryption_key import EncryptionKeyArgs
 from components.front_door import FrontDoorArgs
 from components.limiter import LimiterArgs
 
@@ -48,6 +59,8 @@ class Section:
     """The arguments that come from other components and cannot be set."""
     stand_ins: Mapping[str, object] = field(default_factory=dict)
     """What those that are not there yet are taken for, while the others are checked."""
+    derived: Collection[str] = ()
+    """The arguments that follow from other sections where they are not set."""
     optional: bool = False
     """Whether the component is there only where its section says ``enabled``."""
 
@@ -61,7 +74,7 @@ class Section:
     @property
     def required(self) -> set[str]:
         """The arguments that must be set."""
-        return set(self.shape.__required_keys__) - set(self.wired)  # type: ignore[attr-defined]
+        return set(self.shape.__required_keys__) - {*self.wired, *self.derived}  # type: ignore[attr-defined]
 
 
 FRONT_DOOR = Section(
@@ -94,23 +107,38 @@ CONSUMER = Section(
     "consumer",
     ConsumerArgs,
     consumer.problems,
-    wired=("queue_arn", "queue_url", "queue_visibility_timeout_seconds"),
+    wired=("queue_arn", "queue_url"),
+    derived=("queue_visibility_timeout_seconds",),
 )
+ENCRYPTION_KEY = Section(
+    "encryption_key", EncryptionKeyArgs, encryption_key.problems, wired=(), optional=True
+)
+ALARM_TOPIC = Section("alarm_topic", AlarmTopicArgs, alarm_topic.problems, wired=(), optional=True)
+OF_A_GIVEN_QUEUE = "the visibility timeout of the queue that front_door.queue_arn names, in seconds"
 REQUIRED = {"kind": f"one of {', '.join(AuthorizerKind)}", "code": user_code.A_FOLDER}
 """What is allowed where a setting is required and missing."""
-SECTIONS = (FRONT_DOOR, AUTHORIZER, LIMITER, CONSUMER)
+SECTIONS = (FRONT_DOOR, AUTHORIZER, LIMITER, CONSUMER, ENCRYPTION_KEY, ALARM_TOPIC)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments that the stack gives to each component."""
+    """The arguments that the stack gives to each component; none to one that it does without."""
 
+    shared: Shared
+    """What all of them take."""
     front_door: FrontDoorArgs
     authorizer: AuthorizerArgs
     limiter: LimiterArgs | None
-    """Less what the front door gives: its access log and its stage. None where there is no limiter."""
+    """Less what the front door gives: its access log and its stage."""
     consumer: ConsumerArgs
     """Less what the front door gives: the queue's ARN and URL."""
+    encryption_key: EncryptionKeyArgs | None
+    alarm_topic: AlarmTopicArgs | None
+
+    def key_policy_needs(self) -> pulumi.Output[str] | None:
+        """Return what the policy of a key that is given must hold; none where none is given."""
+        given = "kms_key_arn" in self.shared and self.encryption_key is None
+        return encryption_key.statements_for_a_given_key() if given else None
 
 
 class SettingsError(pulumi.RunError):
@@ -150,6 +178,7 @@ def load(raw: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
     shared, found = _shared(mine)
     values, wrong = _sections(mine)
     found += wrong
+    found += _doubly_given(values, shared)
     found += _contradictions(values, {each.path for each in found})
     if found:
         raise SettingsError([_named(each, secret) for each in found])
@@ -158,13 +187,9 @@ def load(raw: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
         values[CONSUMER.key]["environment"] = {
             name: pulumi.Output.secret(value) for name, value in variables.items()
         }
-    limited = values[LIMITER.key].pop(ENABLED, False)
-    return Settings(
-        front_door=cast(FrontDoorArgs, values[FRONT_DOOR.key] | shared),
-        authorizer=cast(AuthorizerArgs, values[AUTHORIZER.key] | shared),
-        limiter=cast(LimiterArgs, values[LIMITER.key] | shared) if limited else None,
-        consumer=cast(ConsumerArgs, values[CONSUMER.key] | shared),
-    )
+    wanted = {each.key for each in SECTIONS if not each.optional or values[each.key].pop(ENABLED, False)}
+    arguments = {key: each if key in wanted else None for key, each in values.items()}
+    return Settings(shared=cast(Shared, shared), **cast(dict[str, Any], arguments))
 
 
 def _sections(mine: Mapping[str, Any]) -> tuple[dict[str, Values], list[Problem]]:
@@ -179,9 +204,11 @@ def _sections(mine: Mapping[str, Any]) -> tuple[dict[str, Values], list[Problem]
     worker, door = values[CONSUMER.key], values[FRONT_DOOR.key]
     if "code" in worker:
         worker["code"] = str(HERE / worker["code"])
-    worker["queue_visibility_timeout_seconds"] = door.get(
-        "visibility_timeout_seconds", front_door.VISIBILITY_TIMEOUT_SECONDS
-    )
+    known = door_queues.visibility_timeout(door)
+    if known is not None:
+        worker.setdefault("queue_visibility_timeout_seconds", known)
+    elif "queue_visibility_timeout_seconds" not in worker:
+        found.append(Problem(f"{CONSUMER.key}.queue_visibility_timeout_seconds", None, OF_A_GIVEN_QUEUE))
     return values, found
 
 
@@ -203,6 +230,18 @@ def _shared(mine: Mapping[str, Any]) -> tuple[Values, list[Problem]]:
     given = {key: value for key, value in mine.items() if key not in sections and value != ""}
     values, found = _validated(types, given, also=sections)
     return values, found + front_door.problems(cast(FrontDoorArgs, values))
+
+
+def _doubly_given(values: Mapping[str, Values], shared: Values) -> list[Problem]:
+    """Report what is both given and to be made."""
+    made = {ENCRYPTION_KEY.key: "kms_key_arn", ALARM_TOPIC.key: "alarm_topic_arn"}
+    return [
+        Problem(
+            f"{section}.{ENABLED}", True, f"false, with {NAMESPACE}:{key}: that one is used", "remove either"
+        )
+        for section, key in made.items()
+        if key in shared and values[section].get(ENABLED)
+    ]
 
 
 def _object(section: Section, text: object) -> tuple[Values, list[Problem]]:

@@ -2,20 +2,27 @@
 
 from sluice.limiter.windows import WindowKind, WindowPeriod
 
+from .alarm_topic import AlarmTopic, AlarmTopicArgs
 from .archives import LayerBuildError
 from .arguments import InvalidArgsError, Problem
 from .authorizer import Authorizer, AuthorizerArgs, AuthorizerKind
 from .consumer import Consumer, ConsumerArgs
 from .dashboard import Dashboard, DashboardArgs
+from .door_queues import QueueArgs
+from .encryption_key import EncryptionKey, EncryptionKeyArgs
 from .front_door import FrontDoor, FrontDoorArgs
 from .limiter import Limiter, LimiterArgs
 from .limiter_rules import OverrideArgs, WindowArgs
+from .routes import ReadArgs, RouteArgs
 from .templates import Answer
+from .usage_plans import UsagePlanArgs
 
-COMPONENTS = [Authorizer, Consumer, Dashboard, FrontDoor, Limiter]
+COMPONENTS = [AlarmTopic, Authorizer, Consumer, Dashboard, EncryptionKey, FrontDoor, Limiter]
 """What programs in other languages are offered."""
 
 __all__ = [
+    "AlarmTopic",
+    "AlarmTopicArgs",
     "Answer",
     "Authorizer",
     "AuthorizerArgs",
@@ -24,6 +31,8 @@ __all__ = [
     "ConsumerArgs",
     "Dashboard",
     "DashboardArgs",
+    "EncryptionKey",
+    "EncryptionKeyArgs",
     "FrontDoor",
     "FrontDoorArgs",
     "InvalidArgsError",
@@ -32,6 +41,10 @@ __all__ = [
     "LimiterArgs",
     "OverrideArgs",
     "Problem",
+    "QueueArgs",
+    "ReadArgs",
+    "RouteArgs",
+    "UsagePlanArgs",
     "WindowArgs",
     "WindowKind",
     "WindowPeriod",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from typing import TypedDict, TypeVar, cast
 
 import pulumi
 
@@ -17,6 +17,15 @@ LOG_RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
 """What CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
+
+
+class Shared(TypedDict, total=False):
+    """What every component takes."""
+
+    kms_key_arn: pulumi.Input[str]
+    log_retention_days: int
+    alarm_topic_arn: pulumi.Input[str]
+
 
 Args = TypeVar("Args", bound=Mapping[str, object])
 
@@ -64,19 +73,80 @@ def admit(subject: str, args: Args, shape: type[Args], problems: Callable[[Args]
     """
     if not isinstance(args, dict):
         raise InvalidArgsError(subject, [Problem("args", args, f"a dict, as {shape.__name__} describes it")])
-    known = {**shape.__annotations__}
-    required = cast(frozenset[str], getattr(shape, "__required_keys__", frozenset()))
-    given = {key: value for key, value in args.items() if value is not None}
-    found = [
-        Problem(key, given[key], "no such argument", f"use one of: {', '.join(sorted(known))}")
-        for key in sorted(given.keys() - known.keys())
-    ]
-    found += [Problem(key, None, "a value: it is required") for key in sorted(required - given.keys())]
-    admitted = cast(Args, whole_numbers(given))
-    found += problems(admitted)
+    given = present(args)
+    found = [*fitting(given, shape)]
+    try:
+        admitted = cast(Args, whole_numbers(given))
+        found += problems(admitted)
+    except RecursionError:
+        found.append(Problem("args", "(not shown)", "values that are not nested for ever"))
     if found:
         raise InvalidArgsError(subject, found)
     return admitted
+
+
+def present(args: Mapping[str, object]) -> dict[str, object]:
+    """Return the arguments that have a value: None is "not set"."""
+    return {key: value for key, value in args.items() if value is not None}
+
+
+def fitting(args: Mapping[str, object], shape: type) -> Iterable[Problem]:
+    """Report the keys that a typed dict does not know, and those that it requires and are not there."""
+    known: Mapping[str, object] = shape.__annotations__
+    required = cast(frozenset[str], getattr(shape, "__required_keys__", frozenset()))
+    for key in sorted(args.keys() - known.keys(), key=str):
+        yield Problem(str(key), args[key], "no such argument", f"use one of: {', '.join(sorted(known))}")
+    for key in sorted(required - args.keys()):
+        yield Problem(key, None, "a value: it is required")
+
+
+def each_of(
+    args: Mapping[str, object],
+    key: str,
+    shape: type,
+    problems: Callable[[dict[str, object]], Iterable[Problem]],
+) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or a list of maps of one shape, and what is wrong in each."""
+    value = args.get(key, [])
+    if not isinstance(value, list):
+        yield Problem(key, value, f"a list of maps with {', '.join(shape.__annotations__)}")
+        return
+    for index, item in enumerate(value):
+        place = f"{key}[{index}]"
+        if not isinstance(item, dict):
+            yield Problem(place, item, f"a map with {', '.join(shape.__annotations__)}")
+            continue
+        given = present(item)
+        wrong = [*fitting(given, shape), *problems(given)]
+        yield from (each.under(f"{place}.") for each in wrong)
+
+
+def distinct(args: Mapping[str, object], key: str, member: str) -> Iterable[Problem]:
+    """Report the maps in the list ``key`` that have the same ``member`` as one before."""
+    seen: dict[object, int] = {}
+    value = args.get(key)
+    for index, item in enumerate(value if isinstance(value, list) else []):
+        name = item.get(member) if isinstance(item, dict) else None
+        if isinstance(name, str) and seen.setdefault(name, index) != index:
+            yield Problem(
+                f"{key}[{index}].{member}", name, f"one of its own; {key}[{seen[name]}] has the same"
+            )
+
+
+def without(args: Mapping[str, object], keys: Iterable[str], reason: str) -> Iterable[Problem]:
+    """Report each of ``keys`` that is there, though it can mean nothing."""
+    for key in keys:
+        if args.get(key) is not None:
+            yield Problem(key, args[key], f"nothing: {reason}", "remove it")
+
+
+def together(args: Mapping[str, object], *keys: str) -> Iterable[Problem]:
+    """Report those of ``keys`` that are absent though another is there."""
+    there = [key for key in keys if args.get(key) is not None]
+    if there:
+        for key in keys:
+            if key not in there:
+                yield Problem(key, None, f"a value: {there[0]} is given")
 
 
 def whole_numbers(value: object) -> object:
@@ -96,7 +166,10 @@ def shown(value: object) -> str:
         return "(not set)"
     if isinstance(value, pulumi.Output):
         return "(an output)"
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    try:
+        text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    except RecursionError:
+        return "(nested without end)"
     return text if len(text) <= 100 else f"{text[:97]}..."  # noqa: PLR2004 - a line's worth
 
 
@@ -120,10 +193,23 @@ def matching(
         yield Problem(key, value, allowed, remedy)
 
 
+def text(args: Mapping[str, object], key: str, pattern: re.Pattern[str], allowed: str) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or a plain string, no output, that matches as a whole."""
+    value = args.get(key)
+    if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
+        yield Problem(key, value, allowed)
+
+
+def filled(args: Mapping[str, object], key: str, reason: str) -> Iterable[Problem]:
+    """Report ``key`` where it is an empty list, which looks like a limit and is none."""
+    if args.get(key) == []:
+        yield Problem(key, [], f"at least one: {reason}", "remove it")
+
+
 def one_of(args: Mapping[str, object], key: str, allowed: Iterable[object]) -> Iterable[Problem]:
     """Report ``key`` unless it is absent or one of ``allowed``."""
     value, choices = args.get(key), list(allowed)
-    if value is not None and value not in choices:
+    if value is not None and (isinstance(value, bool) or value not in choices):
         yield Problem(key, value, f"one of {', '.join(map(str, choices))}")
 
 

@@ -146,7 +146,7 @@ def _visibility_problems(args: ConsumerArgs) -> list[Problem]:
         return []
     if visibility >= VISIBILITY_FACTOR * timeout:
         return []
-    raised = f"raise the front door's visibility_timeout_seconds to {VISIBILITY_FACTOR * timeout}"
+    raised = f"raise the queue's visibility_timeout_seconds to {VISIBILITY_FACTOR * timeout}"
     fitting = visibility // VISIBILITY_FACTOR
     return [
         Problem(

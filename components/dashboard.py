@@ -6,11 +6,11 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import arguments, authorizer, consumer, front_door, limiter_metrics, naming
+from . import arguments, authorizer, consumer, front_door_metrics, limiter_metrics, naming
 from .arguments import Problem
 from .authorizer import AuthorizerNames
 from .consumer import ConsumerNames
-from .front_door import FrontDoorNames
+from .front_door_metrics import FrontDoorNames
 from .limiter_metrics import LimiterNames
 from .monitoring import Panel
 
@@ -50,7 +50,7 @@ def panels(args: DashboardArgs) -> list[Panel]:
     """Return the graphs of all components that are to be seen."""
     joined: list[Panel] = []
     if names := args.get("front_door"):
-        joined += front_door.panels(names)
+        joined += front_door_metrics.panels(names)
     if guard := args.get("authorizer"):
         joined += authorizer.panels(guard)
     if counting := args.get("limiter"):

@@ -1,68 +1,92 @@
-"""`FrontDoor`: an HTTP endpoint that puts what it is sent into a queue, with nothing in between."""
+"""`FrontDoor`: an HTTP endpoint that puts what it is sent into queues, with nothing in between."""
 
 import re
-from typing import NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict, cast
 
 import pulumi
 import pulumi_aws as aws
 
-from sluice import access_log
+from sluice.limiter.rules import UNCOUNTED_ROUTES
 
-from . import api_definition, arguments, policies
-from .api_definition import JSON
+from . import (
+    api_definition,
+    arguments,
+    cors,
+    custom_domain,
+    door_queues,
+    front_door_metrics,
+    naming,
+    policies,
+    resource_policy,
+    routes,
+    stage,
+    usage_plans,
+)
+from .answers import Shape
+from .api_definition import Style
 from .arguments import Problem
 from .authorizer import CACHE_TTL_SECONDS, MAX_CACHE_TTL_SECONDS
-from .message_queues import (
-    LONGEST_RETENTION_SECONDS,
-    LONGEST_VISIBILITY_SECONDS,
-    QueuePair,
-    QueueSpec,
-    create_queues,
-)
-from .monitoring import PERCENTILES, Alarm, Metric, Panel, create_alarms, queue_metric
-from .rest_api import Backend, Guard, RestApi
+from .door_queues import QueueArgs
+from .front_door_metrics import FrontDoorNames, Limits, QueueNames
+from .monitoring import METRIC_NAMESPACE, create_alarms
+from .rest_api import Api, Backend, Entry, Guard, RestApi
+from .routes import ReadArgs, Route, RouteArgs, Surroundings
 from .templates import Answer
+from .usage_plans import UsagePlanArgs
 
-KIB = 1024
-DAY = 24 * 60 * 60
-PATH = "messages"
 STAGE_NAME = "v1"
-CONTENT_TYPES = (JSON,)
-MAX_MESSAGE_SIZE = 256 * KIB
-LARGEST_MESSAGE_SIZE = 1024 * KIB
-"""SQS's own limit ("Amazon SQS message quotas")."""
-VISIBILITY_TIMEOUT_SECONDS = 180
-MESSAGE_RETENTION_SECONDS = 4 * DAY
-MAX_RECEIVE_COUNT = 5
-MOST_RECEIVES = 1000
 THROTTLE_RATE = 1000
 THROTTLE_BURST = 500
 MOST_REQUESTS = 100_000
+ACCOUNT_RATE = 10_000
+"""Requests per second of one account and Region ("Amazon API Gateway quotas")."""
 LOG_RETENTION_DAYS = 30
-OLDEST_MESSAGE_SECONDS = 900
-LOGGING_POLICY = "arn:{0}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
-
-LONGEST_PATH = access_log.LONGEST_ROUTE - 1
-SEGMENT = r"(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+"
-PATH_PATTERN = re.compile(rf"(?=.{{1,{LONGEST_PATH}}}$){SEGMENT}(/{SEGMENT})*")
-PATH_ALLOWED = f"segments of letters, digits and . _ : - with / between, at most {LONGEST_PATH} in all"
+CACHE_SIZES = ("0.5", "1.6", "6.1", "13.5", "28.4", "58.2", "118", "237")
+"""GB ("CreateStage", API Gateway API reference)."""
+EXECUTION_LOGS = (stage.OFF, "ERROR", "INFO")
+LONGEST_AGE_SECONDS = 14 * door_queues.DAY
 STAGE_PATTERN = re.compile(r"[A-Za-z0-9_]{1,128}")
-CONTENT_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
+API_ID = re.compile(r"[a-z0-9]{8,12}")
+RESOURCE_ID = re.compile(r"[a-z0-9]{6,12}")
+API_NAME = re.compile(r"\S(.{0,254}\S)?")
+REDEPLOY = re.compile(r"[^\x00-\x1f]{0,256}")
+RESERVED = ("ping", "sping")
+OF_ONE_ROUTE = ("path", "content_types", "answer")
+OF_ONE_QUEUE = tuple(key for key in QueueArgs.__annotations__ if key != "name")
+OF_AN_API = (
+    "disable_execute_api_endpoint", "vpc_endpoint_ids", "allow_cidrs", "deny_cidrs", "problem_json",
+    "truststore_uri",
+)  # fmt: skip
+"""What belongs to the owner of an API; mutual TLS without disabling its other name would keep nobody out."""
+EXISTING_API = ("api_id", "api_name", "root_resource_id")
 
 
 class FrontDoorArgs(TypedDict):
     """What `FrontDoor` takes. Everything has a default: ``FrontDoor("door", {})`` works, open to all."""
 
     path: NotRequired[str]
-    """The path that takes POSTs: one or more segments, at most 53 characters, so that a line of the access
-    log stays short. Default: ``messages``."""
-    stage_name: NotRequired[str]
-    """The stage, which is the first segment of the URL. Default: ``v1``."""
+    """The path that takes POSTs, where there is one route: one or more segments, at most 53 characters, so
+    that a line of the access log stays short. Default: ``messages``."""
     content_types: NotRequired[list[str]]
-    """The media types that are taken; any other is answered 415. Default: ``["application/json"]``."""
+    """The media types that the one route takes; any other is answered 415.
+    Default: ``["application/json"]``."""
     answer: NotRequired[Answer]
-    """What a caller reads when its message was accepted, with status 202: ``summary`` is
+    """What a caller of the one route reads when its message was accepted, with status 202: ``summary`` is
     ``{"messageId", "requestId"}``, ``sqs`` is SQS's own answer. Default: ``summary``."""
+    routes: NotRequired[list[RouteArgs]]
+    """Several routes, or one with more to say, in place of ``path``, ``content_types`` and ``answer``.
+    Default: the one route of these."""
+    reads: NotRequired[list[ReadArgs]]
+    """Paths that are read (GET) from HTTP back ends. Default: none."""
+    health_path: NotRequired[str]
+    """A path whose GET is answered 200 by the API itself, to everybody; one that says another content type
+    than JSON is 415, as everywhere. Default: none."""
+    queue_arn: NotRequired[pulumi.Input[str]]
+    """The ARN of a queue that exists; with ``queue_url``, and without any setting of a queue. Default: a
+    queue is made."""
+    queue_url: NotRequired[pulumi.Input[str]]
+    """The URL of a queue that exists. Default: a queue is made."""
     max_message_size: NotRequired[int]
     """The largest message, in bytes with its attributes, 1,024 to 1,048,576; a larger one is answered 413.
     Default: 262,144."""
@@ -73,11 +97,82 @@ class FrontDoorArgs(TypedDict):
     """How long the queue keeps a message, in seconds, 60 to 1,209,600. Default: 345,600 (4 days)."""
     max_receive_count: NotRequired[int]
     """After how many receives a message goes to the dead-letter queue, 1 to 1,000. Default: 5."""
+    fifo: NotRequired[bool]
+    """Whether messages of one group stay in order and come once; the routes then need ``group_id``.
+    Default: false."""
+    content_based_deduplication: NotRequired[bool]
+    """For a FIFO queue: whether equal bodies within 5 minutes are one message. Default: false."""
+    high_throughput: NotRequired[bool]
+    """For a FIFO queue: whether order and deduplication hold per group only, which allows many more messages
+    a second. Default: false."""
+    queues: NotRequired[list[QueueArgs]]
+    """Several queues, in place of the settings of one; a route that names none uses the first. Default: the
+    one queue of these."""
+    problem_json: NotRequired[bool]
+    """Whether errors are ``application/problem+json`` (RFC 9457). Default: false, they are
+    ``{"code", "message", "requestId"}``."""
+    cors_origins: NotRequired[list[str]]
+    """The origins whose pages may call from a browser, 1 to 20, or ``["*"]``. Default: none."""
+    cors_headers: NotRequired[list[str]]
+    """Request headers that such pages may send.
+    Default: ``["Authorization", "Content-Type", "X-Api-Key"]``."""
+    cors_credentials: NotRequired[bool]
+    """Whether such pages may send cookies and the like; then there is exactly one origin. Default: false."""
+    cors_max_age_seconds: NotRequired[int]
+    """How long a browser may remember that, in seconds, 0 to 86,400. Default: 600."""
+    api_id: NotRequired[pulumi.Input[str]]
+    """The id of a REST API that exists, which gets the routes and a stage of its own; its gateway responses,
+    resource policy and endpoint stay its owner's. With ``api_name`` and ``root_resource_id``. Default: an API
+    is made."""
+    api_name: NotRequired[pulumi.Input[str]]
+    """That API's name, by which its metrics are found. Default: an API is made."""
+    root_resource_id: NotRequired[pulumi.Input[str]]
+    """The resource of that API under which the paths begin. Default: an API is made."""
+    stage_name: NotRequired[str]
+    """The stage, which is the first segment of the URL. Default: ``v1``."""
     throttle_rate: NotRequired[int]
-    """Requests per second that the stage takes from everybody together, 1 to 100,000; more are answered 429.
-    Default: 1,000."""
+    """Requests per second that the stage takes from everybody together, for each method, 1 to 100,000; more
+    are answered 429. Default: 1,000."""
     throttle_burst: NotRequired[int]
     """Requests that the stage takes at once beyond its rate, 1 to 100,000. Default: 500."""
+    usage_plans: NotRequired[list[UsagePlanArgs]]
+    """Plans with API keys; with one, every route and read needs a key in ``x-api-key``. Default: none."""
+    allow_cidrs: NotRequired[list[str]]
+    """The networks that may call, IPv4 and IPv6; all others are answered 403. Default: all may."""
+    deny_cidrs: NotRequired[list[str]]
+    """Networks that may not call. Default: none."""
+    disable_execute_api_endpoint: NotRequired[bool]
+    """Whether AWS's own name of the API leads nowhere, so that only ``domain_name`` does. Default: false, but
+    true with ``truststore_uri``."""
+    vpc_endpoint_ids: NotRequired[list[str]]
+    """VPC endpoints (of execute-api) through which alone the API is reached. Default: none, it is public."""
+    domain_name: NotRequired[str]
+    """A domain of one's own, such as ``api.example.com``. Default: none."""
+    certificate_arn: NotRequired[pulumi.Input[str]]
+    """The ARN of its certificate, in the stack's Region. Default: one is made and validated in
+    ``hosted_zone_id``."""
+    hosted_zone_id: NotRequired[pulumi.Input[str]]
+    """The public Route 53 zone that gets the domain's records. Default: none, DNS is yours."""
+    base_path: NotRequired[str]
+    """The first segment of the domain's URLs that lead here. Default: none, all do."""
+    truststore_uri: NotRequired[str]
+    """Mutual TLS: where the certificates are whose holders may call, ``s3://BUCKET/KEY``. Default: none."""
+    truststore_version: NotRequired[str]
+    """The version of that object. Default: the newest when it was set."""
+    ownership_certificate_arn: NotRequired[pulumi.Input[str]]
+    """Mutual TLS with an imported or private certificate: the ARN of a public one that shows whose domain it
+    is. Default: none."""
+    cache_size_gb: NotRequired[str]
+    """The size of the stage's cache, which is there where a read has ``cache_ttl_seconds``, in GB: ``0.5``,
+    ``1.6``, ``6.1``, ``13.5``, ``28.4``, ``58.2``, ``118`` or ``237``. Default: ``0.5``."""
+    tracing: NotRequired[bool]
+    """Whether X-Ray traces requests. Default: false."""
+    redeploy: NotRequired[str]
+    """Any text; a change of it deploys the API once more, which is needed after something was removed: Pulumi
+    deletes last, so the deployment of that update still holds it. Default: empty."""
+    execution_log: NotRequired[str]
+    """What API Gateway writes about how it handled requests, never with bodies: ``OFF``, ``ERROR`` or
+    ``INFO``. Default: ``OFF``."""
     manage_account_logging: NotRequired[bool]
     """Whether to set the role by which API Gateway writes logs. There is one for the account and Region, so
     exactly one program may manage it; it is kept when this one is destroyed. Default: false, the account has
@@ -92,26 +187,24 @@ class FrontDoorArgs(TypedDict):
     log_principal: NotRequired[bool]
     """Whether the access log names the authorizer's principal. Only for an authorizer whose principals hold
     no quotes: others could forge lines. Default: false."""
+    error_rate_alarm_percent: NotRequired[int]
+    """From which share of 5xx answers in 5 minutes on the alarm fires, in percent, 1 to 100. Default: 1."""
+    latency_alarm_ms: NotRequired[int]
+    """From which p99 of the time to answer on (for 15 minutes) the alarm fires, in milliseconds, 1 to 30,000.
+    Default: 1,000."""
+    throttled_alarm_percent: NotRequired[int]
+    """From which share of throttled requests on (for 15 minutes) the alarm fires, in percent, 1 to 100.
+    Default: 5."""
+    oldest_message_alarm_seconds: NotRequired[int]
+    """From which age of a queue's oldest message on the alarm fires, in seconds, 60 to 1,209,600.
+    Default: 900."""
     kms_key_arn: NotRequired[pulumi.Input[str]]
-    """A customer key for the queues and the log. Its policy must let CloudWatch Logs use it. Default: SQS's
-    and CloudWatch's own."""
+    """A customer key for the queues (also those that exist) and the logs. Its policy must let CloudWatch Logs
+    use it. Default: SQS's and CloudWatch's own."""
     log_retention_days: NotRequired[int]
-    """How long the access log is kept, in days. Default: 30."""
+    """How long the logs are kept, in days. Default: 30."""
     alarm_topic_arn: NotRequired[pulumi.Input[str]]
     """The SNS topic that the alarms tell; without it there are no alarms. Default: none."""
-
-
-class FrontDoorNames(TypedDict):
-    """What metrics are found by."""
-
-    api: pulumi.Input[str]
-    """The API's name."""
-    stage: pulumi.Input[str]
-    """The stage's name."""
-    queue: pulumi.Input[str]
-    """The queue's name."""
-    dead_letter_queue: pulumi.Input[str]
-    """The dead-letter queue's name."""
 
 
 class Watched(TypedDict):
@@ -122,31 +215,180 @@ class Watched(TypedDict):
     stage_arn: pulumi.Input[str]
     api_name: pulumi.Input[str]
     stage_name: pulumi.Input[str]
+    uncounted_routes: list[str]
 
 
 def problems(args: FrontDoorArgs) -> list[Problem]:
     """Return everything that is wrong with the arguments."""
+    given = cast(Mapping[str, object], args)
     return [
-        *arguments.matching(args, "path", PATH_PATTERN, PATH_ALLOWED),
-        *arguments.matching(args, "stage_name", STAGE_PATTERN, "1 to 128 letters, digits and _"),
-        *_content_type_problems(args.get("content_types", [JSON])),
+        *_route_problems(given),
+        *_queue_problems(given),
+        *arguments.flag(given, "problem_json"),
+        *cors.problems(given),
+        *_api_problems(given),
+        *arguments.text(given, "stage_name", STAGE_PATTERN, "1 to 128 letters, digits and _"),
+        *arguments.between(given, "throttle_rate", 1, MOST_REQUESTS, "requests per second"),
+        *arguments.between(given, "throttle_burst", 1, MOST_REQUESTS, "requests"),
+        *usage_plans.problems(given),
+        *resource_policy.problems(given),
+        *custom_domain.problems(given),
+        *_entry_problems(given),
+        *arguments.one_of(given, "cache_size_gb", CACHE_SIZES),
+        *arguments.flag(given, "tracing"),
+        *arguments.text(given, "redeploy", REDEPLOY, "a text of at most 256 characters"),
+        *arguments.one_of(given, "execution_log", EXECUTION_LOGS),
+        *arguments.flag(given, "manage_account_logging"),
+        *_authorizer_problems(given),
+        *arguments.between(given, "error_rate_alarm_percent", 1, 100, "percent"),
+        *arguments.between(given, "latency_alarm_ms", 1, front_door_metrics.MOST_LATENCY_MS, "milliseconds"),
+        *arguments.between(given, "throttled_alarm_percent", 1, 100, "percent"),
+        *arguments.between(given, "oldest_message_alarm_seconds", 60, LONGEST_AGE_SECONDS, "seconds"),
+        *arguments.shared(given),
+    ]
+
+
+def _route_problems(args: Mapping[str, object]) -> list[Problem]:
+    found = [
+        *arguments.text(args, "path", routes.LITERAL_PATH, routes.LITERAL_ALLOWED),
+        *routes.content_type_problems(args.get("content_types", list(routes.CONTENT_TYPES))),
         *arguments.one_of(args, "answer", Answer),
-        *arguments.between(args, "max_message_size", KIB, LARGEST_MESSAGE_SIZE, "bytes"),
-        *arguments.between(args, "visibility_timeout_seconds", 0, LONGEST_VISIBILITY_SECONDS, "seconds"),
-        *arguments.between(args, "message_retention_seconds", 60, LONGEST_RETENTION_SECONDS, "seconds"),
-        *arguments.between(args, "max_receive_count", 1, MOST_RECEIVES, "receives"),
-        *arguments.between(args, "throttle_rate", 1, MOST_REQUESTS, "requests per second"),
-        *arguments.between(args, "throttle_burst", 1, MOST_REQUESTS, "requests"),
-        *arguments.flag(args, "manage_account_logging"),
+        *arguments.each_of(args, "reads", ReadArgs, routes.read_problems),
+        *arguments.text(args, "health_path", routes.LITERAL_PATH, routes.LITERAL_ALLOWED),
+    ]
+    if "routes" in args:
+        around = _surroundings(args)
+        found += arguments.without(args, OF_ONE_ROUTE, "each of routes says its own")
+        found += arguments.each_of(args, "routes", RouteArgs, lambda each: routes.problems(each, around))
+        listed = args["routes"]
+        if isinstance(listed, list) and not 1 <= len(listed) <= routes.MOST_ROUTES:
+            found.append(Problem("routes", f"{len(listed)} routes", f"1 to {routes.MOST_ROUTES} routes"))
+    else:
+        around = _surroundings(args)
+        if next(iter(around.fifo.values()), None):
+            remedy = "write routes: with path and group_id"
+            found.append(Problem("routes", None, "at least one: a FIFO queue needs a group_id", remedy))
+    return found or _clashes(args)
+
+
+def _surroundings(args: Mapping[str, object]) -> Surroundings:
+    several = args.get("queues")
+    listed = several if isinstance(several, list) else [args]
+    known = {_text_or_none(each.get("name")): each for each in listed if isinstance(each, dict)}
+    return Surroundings(
+        fifo={name: door_queues.is_fifo(each) for name, each in known.items()},
+        content_based={name: each.get("content_based_deduplication") is True for name, each in known.items()},
+        principal="authorizer_function_arn" in args,
+        tracing=args.get("tracing") is True,
+        named_queues=isinstance(several, list),
+    )
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _served(args: Mapping[str, object]) -> list[tuple[str, str, str]]:
+    """Return where each path and method that is served is said, and both."""
+    one = "routes" not in args
+    found = [
+        ("path" if one else f"routes[{index}].path", each.verb, each.path)
+        for index, each in enumerate(_routes(args))
+    ]
+    for index, each in enumerate(cast(list[ReadArgs], args.get("reads", []))):
+        found.append((f"reads[{index}].path", routes.GET, each["path"]))
+    if "health_path" in args:
+        found.append(("health_path", routes.GET, cast(str, args["health_path"])))
+    return found
+
+
+def _clashes(args: Mapping[str, object]) -> list[Problem]:
+    """Report what cannot be told apart by path and method, or is API Gateway's own."""
+    served = _served(args)
+    paths = [path for _, _, path in served]
+    found = [
+        Problem(served[at][0], paths[at], "a path and method of its own")
+        for at in routes.doubles([f"{verb}/{path}" for _, verb, path in served])
+    ]
+    found += [
+        Problem(served[at][0], paths[at], f"the name that an earlier path has at this place: {other}")
+        for at, other in routes.clashing_parameters(paths)
+    ]
+    # API Gateway's own, as "Amazon API Gateway important notes" tells.
+    if "domain_name" in args:
+        allowed = "another path: under a domain API Gateway answers this one itself"
+        found += [Problem(where, path, allowed) for where, _, path in served if path in RESERVED]
+    return found
+
+
+def _queue_problems(args: Mapping[str, object]) -> list[Problem]:
+    if "queues" not in args:
+        return door_queues.problems(args)
+    listed = args["queues"]
+    found = [
+        *arguments.without(args, OF_ONE_QUEUE, "each of queues says its own"),
+        *arguments.each_of(args, "queues", QueueArgs, _named_queue_problems),
+        *arguments.distinct(args, "queues", "name"),
+    ]
+    if isinstance(listed, list) and not listed:
+        found.append(Problem("queues", listed, "at least one queue"))
+    return found
+
+
+def _named_queue_problems(queue: Mapping[str, object]) -> list[Problem]:
+    allowed = "lower-case letters, digits and -, at most 32"
+    return [
+        *arguments.text(queue, "name", door_queues.QUEUE_NAME, allowed),
+        *door_queues.problems(queue),
+    ]
+
+
+def _api_problems(args: Mapping[str, object]) -> list[Problem]:
+    found = [
+        *arguments.matching(args, "api_id", API_ID, "the id of a REST API"),
+        *arguments.matching(args, "api_name", API_NAME, "the name of that API"),
+        *arguments.matching(args, "root_resource_id", RESOURCE_ID, "the id of one of its resources"),
+        *arguments.together(args, *EXISTING_API),
+    ]
+    if "api_id" in args:
+        found += arguments.without(args, OF_AN_API, "the API exists, and is its owner's")
+    return found
+
+
+def _entry_problems(args: Mapping[str, object]) -> list[Problem]:
+    """Report ways in that contradict each other, or that leave none."""
+    found = [*arguments.flag(args, "disable_execute_api_endpoint")]
+    private, domain = "vpc_endpoint_ids" in args, "domain_name" in args
+    if args.get("vpc_endpoint_ids") == []:
+        found.append(Problem("vpc_endpoint_ids", [], "at least one VPC endpoint"))
+    if private and domain:
+        found += arguments.without(args, ("domain_name",), "a private API has no public domain")
+    disabled = args.get("disable_execute_api_endpoint")
+    if disabled is True and not domain:
+        allowed = "false, without domain_name: nobody could call"
+        found.append(Problem("disable_execute_api_endpoint", True, allowed))
+    if disabled is False and "truststore_uri" in args:
+        allowed = "true, with truststore_uri: the other name asks for no certificate"
+        found.append(Problem("disable_execute_api_endpoint", False, allowed, "remove it"))
+    return found
+
+
+def _authorizer_problems(args: Mapping[str, object]) -> list[Problem]:
+    found = [
         *arguments.matching(
             args, "authorizer_function_arn", arguments.FUNCTION_ARN, "the ARN of a Lambda function"
         ),
         *arguments.between(args, "authorizer_cache_ttl_seconds", 0, MAX_CACHE_TTL_SECONDS, "seconds"),
         *_pattern_problems(args.get("authorizer_token_pattern")),
         *arguments.flag(args, "log_principal"),
-        *_unguarded_problems(args),
-        *arguments.shared(args),
     ]
+    if "authorizer_function_arn" in args:
+        return found
+    # The door would be open.
+    keys = ["authorizer_cache_ttl_seconds", "authorizer_token_pattern"]
+    if args.get("log_principal") is True:
+        keys.append("log_principal")
+    return [*found, *arguments.without(args, keys, "there is no authorizer_function_arn")]
 
 
 def _pattern_problems(pattern: object) -> list[Problem]:
@@ -158,118 +400,117 @@ def _pattern_problems(pattern: object) -> list[Problem]:
     return [Problem("authorizer_token_pattern", pattern, "a regular expression")]
 
 
-def _unguarded_problems(args: FrontDoorArgs) -> list[Problem]:
-    """Report what only an authorizer gives meaning to, where there is none: the door would be open."""
-    if "authorizer_function_arn" in args:
-        return []
-    allowed = "nothing, unless authorizer_function_arn is given"
-    given: dict[str, object] = {
-        "authorizer_cache_ttl_seconds": args.get("authorizer_cache_ttl_seconds"),
-        "authorizer_token_pattern": args.get("authorizer_token_pattern"),
-        "log_principal": args.get("log_principal") or None,
-    }
-    return [Problem(key, value, allowed) for key, value in given.items() if value is not None]
-
-
-def _content_type_problems(value: object) -> list[Problem]:
-    allowed = "a list of media types in lower case, without parameters, at least one"
-    if not isinstance(value, list) or not value:
-        return [Problem("content_types", value, allowed)]
-    return [
-        Problem(f"content_types[{index}]", each, allowed)
-        for index, each in enumerate(value)
-        if not isinstance(each, str) or not CONTENT_TYPE_PATTERN.fullmatch(each)
-    ]
-
-
-def alarms(names: FrontDoorNames) -> list[Alarm]:
-    """Return the alarms of a front door."""
-    return [
-        Alarm(
-            "errors-alarm",
-            "Requests are answered 5xx: messages are not accepted.",
-            _api_metric(names, "5XXError"),
-            threshold=1,
-        ),
-        Alarm(
-            "dead-letters-alarm",
-            "Messages were given up and wait in the dead-letter queue.",
-            queue_metric(names["dead_letter_queue"], "ApproximateNumberOfMessagesVisible", "Maximum"),
-            threshold=1,
-        ),
-        Alarm(
-            "age-alarm",
-            f"The oldest message waits for more than {OLDEST_MESSAGE_SECONDS} seconds: the consumer lags.",
-            queue_metric(names["queue"], "ApproximateAgeOfOldestMessage", "Maximum"),
-            threshold=OLDEST_MESSAGE_SECONDS,
-        ),
-    ]
-
-
-def panels(names: FrontDoorNames) -> list[Panel]:
-    """Return the dashboard's graphs of a front door."""
-    queue, dead = names["queue"], names["dead_letter_queue"]
-    return [
-        Panel("Requests", [_api_metric(names, each) for each in ("Count", "4XXError", "5XXError")]),
-        Panel("Time to answer (ms)", [_api_metric(names, "Latency", each) for each in PERCENTILES]),
-        Panel(
-            "Messages",
-            [queue_metric(queue, each) for each in ("NumberOfMessagesSent", "NumberOfMessagesDeleted")],
-        ),
-        Panel("Waiting", [queue_metric(queue, "ApproximateNumberOfMessagesVisible", "Maximum")]),
-        Panel("Oldest message (s)", [queue_metric(queue, "ApproximateAgeOfOldestMessage", "Maximum")]),
-        Panel("Dead letters", [queue_metric(dead, "ApproximateNumberOfMessagesVisible", "Maximum")]),
-    ]
-
-
-def _api_metric(names: FrontDoorNames, name: str, statistic: str = "Sum") -> Metric:
-    return Metric("AWS/ApiGateway", name, {"ApiName": names["api"], "Stage": names["stage"]}, statistic)
+def _routes(args: Mapping[str, object]) -> list[Route]:
+    if "routes" in args:
+        return [routes.make(each) for each in cast(list[RouteArgs], args["routes"])]
+    own = {key: args[key] for key in OF_ONE_ROUTE if key in args}
+    return [routes.make(cast(RouteArgs, {"path": routes.PATH, **own}))]
 
 
 class FrontDoor(pulumi.ComponentResource):
-    """An HTTP endpoint that puts what it is sent into a queue, with no code in the way of a request.
+    """An HTTP endpoint that puts what it is sent into queues, with no code in the way of a request.
 
     No answer is 2xx unless SQS took the message.
 
-    Children: ``<name>-queue``, ``<name>-dead-letters`` (queues) with ``...-policy`` and
-    ``<name>-dead-letters-redrive``; ``<name>-api``, ``<name>-path-<n>``, ``<name>-method``,
-    ``<name>-integration``, ``<name>-<answer>`` and ``<name>-<answer>-method`` for the answers ``accepted``,
-    ``refused`` and ``broken``, ``<name>-<type>`` for each gateway response, ``<name>-authorizer``,
-    ``<name>-authorizer-permission``; ``<name>-role``, ``<name>-role-policy``; ``<name>-deployment``,
-    ``<name>-stage``, ``<name>-settings``, ``<name>-access-log``; ``<name>-logging-role``,
-    ``<name>-logging-policy``, ``<name>-account``; ``<name>-errors-alarm``, ``<name>-dead-letters-alarm``,
-    ``<name>-age-alarm``.
+    Children, where ``<method>`` is like ``POST/orders/{}`` and ``<path>`` like ``orders/{}``:
+    ``<name>-queue``, ``<name>-dead-letters`` (queues) with ``...-policy`` and
+    ``<name>-dead-letters-redrive``, for each of several queues ``<name>-<queue>-queue`` and so on;
+    ``<name>-api``, ``<name>-path-<path>``, ``<name>-validator``, ``<name>-method-<method>``,
+    ``<name>-model-<method>``, ``<name>-integration-<method>``, ``<name>-<answer>-<method>`` and
+    ``<name>-<answer>-response-<method>`` for the answers ``accepted``, ``refused``, ``broken``, ``found``,
+    ``refused-<status>``, ``healthy`` and ``preflight``; ``<name>-<type>`` for each gateway response;
+    ``<name>-policy``, ``<name>-authorizer``, ``<name>-authorizer-permission``; ``<name>-role``,
+    ``<name>-role-policy``; ``<name>-deployment``, ``<name>-stage``, ``<name>-settings``,
+    ``<name>-settings-<method>``, ``<name>-access-log``, ``<name>-throttled-requests``,
+    ``<name>-execution-log``; ``<name>-logging-role``, ``<name>-logging-policy``, ``<name>-account``;
+    ``<name>-plan-<plan>``, ``<name>-key-<key>``, ``<name>-plan-key-<key>``; ``<name>-domain``,
+    ``<name>-base-path``, ``<name>-alias-a``, ``<name>-alias-aaaa``, ``<name>-certificate``,
+    ``<name>-validation-record``, ``<name>-validation``; ``<name>-errors-alarm``, ``<name>-latency-alarm``,
+    ``<name>-throttled-alarm``, ``<name>-age-alarm``, ``<name>-dead-letters-alarm``, and
+    ``<name>-<queue>-age-alarm`` and ``<name>-<queue>-dead-letters-alarm`` for each of several queues.
     """
 
     url: pulumi.Output[str]
-    """Where to POST to."""
+    """Where to send to: the first route's path, under the domain where there is one. A private API's is
+    reached from its VPC alone."""
+    base_url: pulumi.Output[str]
+    """What the URL of every path begins with, without a slash at its end."""
+    invoke_url: pulumi.Output[str]
+    """The stage's own URL, also where there is a domain."""
     api_name: pulumi.Output[str]
     """The REST API's name, by which its metrics are found."""
     api_id: pulumi.Output[str]
     """The REST API's id."""
+    api_execution_arn: pulumi.Output[str]
+    """The ARN that permissions to call the API are about."""
+    api_arn: pulumi.Output[str]
+    """The REST API's ARN."""
+    root_resource_id: pulumi.Output[str]
+    """The id of the resource under which the paths begin."""
+    resource_ids: pulumi.Output[dict[str, str]]
+    """The ids of the API's resources, by path (``orders/{id}``)."""
+    authorizer_id: pulumi.Output[str | None]
+    """The id of the API's authorizer; none where everybody may call."""
+    role_arn: pulumi.Output[str]
+    """The ARN of the role that puts messages into the queues."""
+    role_name: pulumi.Output[str]
+    """The name of that role."""
+    deployment_id: pulumi.Output[str]
+    """The id of the deployment that the stage serves."""
     stage_name: pulumi.Output[str]
     """The stage's name."""
     stage_arn: pulumi.Output[str]
     """The stage's ARN, for a web ACL."""
     queue_arn: pulumi.Output[str]
-    """The queue's ARN."""
+    """The ARN of the queue, of several the first."""
     queue_url: pulumi.Output[str]
-    """The queue's URL."""
+    """The URL of that queue."""
     queue_name: pulumi.Output[str]
-    """The queue's name."""
-    dead_letter_queue_arn: pulumi.Output[str]
-    """The dead-letter queue's ARN."""
-    dead_letter_queue_url: pulumi.Output[str]
-    """The dead-letter queue's URL."""
-    dead_letter_queue_name: pulumi.Output[str]
-    """The dead-letter queue's name."""
+    """The name of that queue."""
+    dead_letter_queue_arn: pulumi.Output[str | None]
+    """The ARN of its dead-letter queue; none for a queue that existed."""
+    dead_letter_queue_url: pulumi.Output[str | None]
+    """The URL of its dead-letter queue; none for a queue that existed."""
+    dead_letter_queue_name: pulumi.Output[str | None]
+    """The name of its dead-letter queue; none for a queue that existed."""
+    queue_arns: pulumi.Output[dict[str, str]]
+    """The ARNs of several queues, by what routes call them; empty where there is one."""
+    queue_urls: pulumi.Output[dict[str, str]]
+    """The URLs of several queues, likewise."""
+    dead_letter_queue_arns: pulumi.Output[dict[str, str]]
+    """The ARNs of the dead-letter queues of several queues, likewise."""
+    dead_letter_queue_urls: pulumi.Output[dict[str, str]]
+    """The URLs of the dead-letter queues of several queues, likewise."""
+    queue_names: pulumi.Output[dict[str, str]]
+    """What several queues are called in AWS, likewise."""
+    dead_letter_queue_names: pulumi.Output[dict[str, str]]
+    """What the dead-letter queues of several queues are called in AWS, likewise."""
     access_log_name: pulumi.Output[str]
     """The log group of the access log."""
     access_log_arn: pulumi.Output[str]
     """The ARN of the access log's group, without ``:*``."""
+    execution_log_name: pulumi.Output[str | None]
+    """The log group of the execution log; none where it is off."""
+    execution_log_arn: pulumi.Output[str | None]
+    """The ARN of that group, without ``:*``; none where it is off."""
+    alarm_arns: pulumi.Output[dict[str, str]]
+    """The ARNs of the alarms, by their names less the front door's own; empty without a topic."""
+    usage_plan_ids: pulumi.Output[dict[str, str]]
+    """The ids of the usage plans, by name."""
+    api_key_ids: pulumi.Output[dict[str, str]]
+    """The ids of the API keys, by name; ``aws apigateway get-api-key --include-value`` shows a key's
+    value."""
+    domain_name: pulumi.Output[str | None]
+    """The domain; none where there is none."""
+    domain_target: pulumi.Output[str | None]
+    """The name that the domain's DNS records have to lead to; none where there is no domain."""
+    domain_target_zone_id: pulumi.Output[str | None]
+    """The hosted zone of that name, for an alias record; none where there is no domain."""
+    certificate_arn: pulumi.Output[str | None]
+    """The ARN of the domain's certificate; none where there is no domain."""
 
     def __init__(self, name: str, args: FrontDoorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Make the endpoint and its queue.
+        """Make the endpoint and its queues.
 
         Raises:
             InvalidArgsError: with every problem in ``args``, before anything is created.
@@ -277,45 +518,38 @@ class FrontDoor(pulumi.ComponentResource):
         super().__init__("sluice:index:FrontDoor", name, None, opts)
         self._name = name
         self._args = arguments.admit(f"FrontDoor {name!r}", args, FrontDoorArgs, problems)
+        self._given = cast(Mapping[str, object], self._args)
         self._opts = pulumi.ResourceOptions(parent=self)
-        path = self._args.get("path", PATH)
-        definition = api_definition.define(
-            path,
-            self._args.get("content_types", list(CONTENT_TYPES)),
-            self._args.get("answer", Answer.SUMMARY),
-            self._args.get("max_message_size", MAX_MESSAGE_SIZE),
-        )
-        queues = self._create_queues()
-        queue, dead_letters = queues.queue, queues.dead_letters
-        backend = self._create_backend(queue)
-        api, deployment = RestApi(name, definition, backend, self._guard(), parent=self).create()
-        access_log = self._create_access_log()
-        stage = self._create_stage(api, deployment, access_log)
-
-        self.url = pulumi.Output.format("{0}/{1}", stage.invoke_url, path)
-        self.api_name = api.name
-        self.api_id = api.id
-        self.stage_name = stage.stage_name
-        self.stage_arn = stage.arn
-        self.queue_arn = queue.arn
-        self.queue_url = queue.url
-        self.queue_name = queue.name
-        self.dead_letter_queue_arn = dead_letters.arn
-        self.dead_letter_queue_url = dead_letters.url
-        self.dead_letter_queue_name = dead_letters.name
-        self.access_log_name = access_log.name
-        self.access_log_arn = access_log.arn
-        if "alarm_topic_arn" in self._args:
-            create_alarms(name, alarms(self.names()), self._args["alarm_topic_arn"], self)
+        self._warn()
+        self._routes = _routes(self._given)
+        self._reads = [routes.make_read(each) for each in self._args.get("reads", [])]
+        self._queues = door_queues.of(self._given)
+        self._create_queues()
+        api, deployment = self._create_api()
+        made = self._create_stage(api, deployment)
+        self._create_domain(made.stage)
+        self._create_usage_plans(made.stage)
+        self.url = pulumi.Output.format("{0}/{1}", self.base_url, self._routes[0].path)
+        self._create_alarms()
         self.register_outputs({key: getattr(self, key) for key in FrontDoor.__annotations__})
+
+    def _warn(self) -> None:
+        rate = self._args.get("throttle_rate", THROTTLE_RATE)
+        if rate > ACCOUNT_RATE:
+            pulumi.log.warn(
+                f"throttle_rate = {rate}: an account has {ACCOUNT_RATE:,} requests per second in a Region "
+                "(2,500 in newer ones) for all its APIs, unless AWS raised that quota.",
+                self,
+            )
 
     def names(self) -> FrontDoorNames:
         """Return what a dashboard needs to find this front door's metrics."""
         return {
             "api": self.api_name,
             "stage": self.stage_name,
-            "queue": self.queue_name,
-            "dead_letter_queue": self.dead_letter_queue_name,
+            "namespace": self._namespace,
+            "queues": [_queue_names(each) for each in self._destinations.values()],
+            "cached": self._spec.cached,
         }
 
     def limiter_args(self) -> Watched:
@@ -326,20 +560,90 @@ class FrontDoor(pulumi.ComponentResource):
             "stage_arn": self.stage_arn,
             "api_name": self.api_name,
             "stage_name": self.stage_name,
+            "uncounted_routes": sorted({*UNCOUNTED_ROUTES, *_slashed(self._args.get("health_path"))}),
         }
 
-    def _create_queues(self) -> QueuePair:
-        args = self._args
-        return create_queues(
+    @property
+    def _namespace(self) -> str:
+        """Where metrics are that are read from the access log; their filter has no dimension to give them."""
+        return f"{METRIC_NAMESPACE}/{naming.stack_wide(self._name)}"
+
+    def _create_queues(self) -> None:
+        key = self._args.get("kms_key_arn")
+        self._destinations = {
+            each.name: each.create(self._name, key, default=index == 0, parent=self)
+            for index, each in enumerate(self._queues)
+        }
+        first = next(iter(self._destinations.values()))
+        dead = first.dead_letters
+        self.queue_arn, self.queue_url, self.queue_name = first.arn, first.url, first.name
+        self.dead_letter_queue_arn = _optional(dead.arn if dead else None)
+        self.dead_letter_queue_url = _optional(dead.url if dead else None)
+        self.dead_letter_queue_name = _optional(dead.name if dead else None)
+        named = {name: queue for name, queue in self._destinations.items() if name}
+        given_up = {name: queue.dead_letters for name, queue in named.items() if queue.dead_letters}
+        self.queue_arns = _by_name({name: each.arn for name, each in named.items()})
+        self.queue_urls = _by_name({name: each.url for name, each in named.items()})
+        self.queue_names = _by_name({name: each.name for name, each in named.items()})
+        self.dead_letter_queue_arns = _by_name({name: each.arn for name, each in given_up.items()})
+        self.dead_letter_queue_urls = _by_name({name: each.url for name, each in given_up.items()})
+        self.dead_letter_queue_names = _by_name({name: each.name for name, each in given_up.items()})
+
+    def _create_api(self) -> tuple[Api, aws.apigateway.Deployment]:
+        args = self._given
+        backend = self._create_backend()
+        reads = self._reads
+        looked_at = [*(each for route in self._routes for each in route.headers)]
+        looked_at += [each for read in reads for each in read.headers]
+        definition = api_definition.define(
+            self._routes,
+            {each.name: each.max_message_size for each in self._queues},
+            reads,
+            cast("str | None", args.get("health_path")),
+            Style(Shape.PROBLEM if args.get("problem_json") else Shape.PLAIN, cors.of(args, looked_at)),
+        )
+        maker = RestApi(
             self._name,
-            QueueSpec(
-                max_message_size=args.get("max_message_size", MAX_MESSAGE_SIZE),
-                visibility_timeout_seconds=args.get("visibility_timeout_seconds", VISIBILITY_TIMEOUT_SECONDS),
-                message_retention_seconds=args.get("message_retention_seconds", MESSAGE_RETENTION_SECONDS),
-                max_receive_count=args.get("max_receive_count", MAX_RECEIVE_COUNT),
-                kms_key_arn=args.get("kms_key_arn"),
-            ),
+            definition,
+            backend,
+            self._guard(),
+            resource_policy.of(args),
+            self._entry(),
+            keys=bool(args.get("usage_plans")),
+            redeploy=self._args.get("redeploy", ""),
             parent=self,
+        )
+        api = self._existing_api() if "api_id" in self._args else maker.create_api()
+        served = maker.create(api)
+        self.api_name, self.api_id, self.root_resource_id = api.name, api.id, api.root_resource_id
+        self.api_arn, self.api_execution_arn = api.arn, api.execution_arn
+        self.resource_ids = _by_name(served.resource_ids)
+        self.authorizer_id = _optional(served.authorizer.id if served.authorizer else None)
+        self.deployment_id = served.deployment.id
+        return api, served.deployment
+
+    def _existing_api(self) -> Api:
+        api_id = pulumi.Output.from_input(self._args["api_id"])
+        invoke = pulumi.InvokeOutputOptions(parent=self)
+        partition = aws.get_partition_output(opts=invoke).partition
+        region = aws.get_region_output(opts=invoke).region
+        account = aws.get_caller_identity_output(opts=invoke).account_id
+        return Api(
+            api_id,
+            pulumi.Output.from_input(self._args["api_name"]),
+            pulumi.Output.from_input(self._args["root_resource_id"]),
+            arn=pulumi.Output.format("arn:{0}:apigateway:{1}::/restapis/{2}", partition, region, api_id),
+            execution_arn=pulumi.Output.format(
+                "arn:{0}:execute-api:{1}:{2}:{3}", partition, region, account, api_id
+            ),
+            ours=False,
+        )
+
+    def _entry(self) -> Entry:
+        args = self._args
+        return Entry(
+            endpoints=args.get("vpc_endpoint_ids", []),
+            disabled=args.get("disable_execute_api_endpoint", "truststore_uri" in args),
         )
 
     def _guard(self) -> Guard | None:
@@ -352,86 +656,102 @@ class FrontDoor(pulumi.ComponentResource):
             token_pattern=args.get("authorizer_token_pattern"),
         )
 
-    def _create_backend(self, queue: aws.sqs.Queue) -> Backend:
+    def _create_backend(self) -> Backend:
         role = aws.iam.Role(
             f"{self._name}-role",
             assume_role_policy=policies.trusts("apigateway.amazonaws.com"),
             opts=self._opts,
         )
+        arns = {name: queue.arn for name, queue in self._destinations.items()}
         policy = aws.iam.RolePolicy(
             f"{self._name}-role-policy",
             role=role.name,
-            policy=pulumi.Output.all(queue.arn, self._args.get("kms_key_arn")).apply(
+            policy=pulumi.Output.all(pulumi.Output.all(*arns.values()), self._args.get("kms_key_arn")).apply(
                 lambda known: policies.send_messages(*known)
             ),
             opts=self._opts,
         )
-        return Backend(queue.arn, role.arn, policy)
+        self.role_arn, self.role_name = role.arn, role.name
+        return Backend(arns, role.arn, policy)
 
-    def _create_access_log(self) -> aws.cloudwatch.LogGroup:
-        return aws.cloudwatch.LogGroup(
-            f"{self._name}-access-log",
-            retention_in_days=self._args.get("log_retention_days", LOG_RETENTION_DAYS),
-            kms_key_id=self._args.get("kms_key_arn"),
-            opts=self._opts,
-        )
-
-    def _create_stage(
-        self,
-        api: aws.apigateway.RestApi,
-        deployment: aws.apigateway.Deployment,
-        log_group: aws.cloudwatch.LogGroup,
-    ) -> aws.apigateway.Stage:
-        name, args = self._name, self._args
-        stage = aws.apigateway.Stage(
-            f"{name}-stage",
-            rest_api=api.id,
-            deployment=deployment.id,
+    def _create_stage(self, api: Api, deployment: aws.apigateway.Deployment) -> stage.Serving:
+        args = self._args
+        self._spec = stage.StageSpec(
             stage_name=args.get("stage_name", STAGE_NAME),
-            access_log_settings={
-                "destination_arn": log_group.arn,
-                "format": access_log.line_format(principal=args.get("log_principal", False)),
-            },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=self._create_account_logging()),
+            throttle_rate=args.get("throttle_rate", THROTTLE_RATE),
+            throttle_burst=args.get("throttle_burst", THROTTLE_BURST),
+            routes=self._routes,
+            reads=self._reads,
+            cache_size_gb=args.get("cache_size_gb", CACHE_SIZES[0]),
+            tracing=args.get("tracing", False),
+            execution_log=args.get("execution_log", stage.OFF),
+            log_principal=args.get("log_principal", False),
+            manage_account_logging=args.get("manage_account_logging", False),
+            log_retention_days=args.get("log_retention_days", LOG_RETENTION_DAYS),
+            kms_key_arn=args.get("kms_key_arn"),
+            metric_namespace=self._namespace,
         )
-        aws.apigateway.MethodSettings(
-            f"{name}-settings",
-            rest_api=api.id,
-            stage_name=stage.stage_name,
-            method_path="*/*",
-            settings={
-                "throttling_rate_limit": args.get("throttle_rate", THROTTLE_RATE),
-                "throttling_burst_limit": args.get("throttle_burst", THROTTLE_BURST),
-                "metrics_enabled": True,
-                "logging_level": "OFF",
-                "data_trace_enabled": False,
-            },
-            opts=self._opts,
-        )
-        return stage
+        made = stage.create(self._name, self._spec, api, deployment, self)
+        self.stage_name, self.stage_arn = made.stage.stage_name, made.stage.arn
+        self.invoke_url = made.stage.invoke_url
+        self.access_log_name, self.access_log_arn = made.access_log.name, made.access_log.arn
+        self.execution_log_name = _optional(made.execution_log.name if made.execution_log else None)
+        self.execution_log_arn = _optional(made.execution_log.arn if made.execution_log else None)
+        return made
 
-    def _create_account_logging(self) -> list[pulumi.Resource]:
-        if not self._args.get("manage_account_logging", False):
-            return []
-        # Other APIs of the account write their logs by the same role, so it outlives this program.
-        kept = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
-        role = aws.iam.Role(
-            f"{self._name}-logging-role",
-            assume_role_policy=policies.trusts("apigateway.amazonaws.com"),
-            opts=kept,
+    def _create_domain(self, served: aws.apigateway.Stage) -> None:
+        made = (
+            custom_domain.create(self._name, self._given, served, self)
+            if "domain_name" in self._args
+            else None
         )
-        attached = aws.iam.RolePolicyAttachment(
-            f"{self._name}-logging-policy",
-            role=role.name,
-            policy_arn=pulumi.Output.format(
-                LOGGING_POLICY,
-                aws.get_partition_output(opts=pulumi.InvokeOutputOptions(parent=self)).partition,
-            ),
-            opts=kept,
+        self.domain_name = _optional(made.name if made else None)
+        self.domain_target = _optional(made.target if made else None)
+        self.domain_target_zone_id = _optional(made.target_zone_id if made else None)
+        self.certificate_arn = _optional(made.certificate_arn if made else None)
+        base_path = f"/{self._args['base_path']}" if "base_path" in self._args else ""
+        self.base_url = (
+            pulumi.Output.format("https://{0}{1}", made.name, base_path) if made else self.invoke_url
         )
-        account = aws.apigateway.Account(
-            f"{self._name}-account",
-            cloudwatch_role_arn=role.arn,
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True, depends_on=[attached]),
+
+    def _create_usage_plans(self, served: aws.apigateway.Stage) -> None:
+        plans, keys = usage_plans.create(self._name, self._given, served, self)
+        self.usage_plan_ids = _by_name(plans)
+        self.api_key_ids = _by_name(keys)
+
+    def _create_alarms(self) -> None:
+        args = self._args
+        if "alarm_topic_arn" not in args:
+            self.alarm_arns = _by_name({})
+            return
+        limits = Limits(
+            args.get("error_rate_alarm_percent", front_door_metrics.ERROR_RATE_PERCENT),
+            args.get("latency_alarm_ms", front_door_metrics.LATENCY_MS),
+            args.get("throttled_alarm_percent", front_door_metrics.THROTTLED_PERCENT),
+            args.get("oldest_message_alarm_seconds", front_door_metrics.OLDEST_MESSAGE_SECONDS),
         )
-        return [account]
+        labels = ["" if each is None else f"{each}-" for each in self._destinations]
+        wanted = front_door_metrics.alarms(self.names(), labels, limits)
+        made = create_alarms(self._name, wanted, args["alarm_topic_arn"], self)
+        self.alarm_arns = _by_name(made)
+
+
+def _slashed(path: str | None) -> list[str]:
+    """Return a path as a log line names its route; nothing where there is none."""
+    return [] if path is None else [f"/{path}"]
+
+
+def _by_name(values: Mapping[str, pulumi.Output[str]]) -> pulumi.Output[dict[str, str]]:
+    """Return one output of several; of none it is an empty map."""
+    return pulumi.Output.all(**values) if values else pulumi.Output.from_input(dict[str, str]())
+
+
+def _optional(value: pulumi.Output[str] | None) -> pulumi.Output[str | None]:
+    """Return an output that may have no value."""
+    return cast("pulumi.Output[str | None]", pulumi.Output.from_input(value))
+
+
+def _queue_names(queue: door_queues.Destination) -> QueueNames:
+    if queue.dead_letters is None:
+        return {"queue": queue.name}
+    return {"queue": queue.name, "dead_letter_queue": queue.dead_letters.name}

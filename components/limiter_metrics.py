@@ -12,6 +12,7 @@ from .monitoring import (
     Metric,
     Missing,
     Panel,
+    api_metric,
     lambda_metric,
     own_metric,
     queue_metric,
@@ -145,7 +146,7 @@ def _missing_alarm(names: LimiterNames) -> list[Alarm]:
         f"IF(count >= {LEAST_TRAFFIC}, 100 * (count - FILL(seen, 0) - FILL(blocked, 0)) / count, 0)",
         "requests that nobody counted (%)",
         {
-            "count": Metric("AWS/ApiGateway", "Count", {"ApiName": names["api"], "Stage": names["stage"]}),
+            "count": api_metric(names["api"], names["stage"], "Count"),
             "seen": own_metric(names["ingest"], "RequestsSeen"),
             "blocked": _waf_metric(names, "BlockedRequests"),
         },

@@ -85,6 +85,11 @@ def queue_metric(queue: pulumi.Input[str], name: str, statistic: str = "Sum") ->
     return Metric("AWS/SQS", name, {"QueueName": queue}, statistic)
 
 
+def api_metric(api: pulumi.Input[str], stage: pulumi.Input[str], name: str, statistic: str = "Sum") -> Metric:
+    """Return a metric of one stage of a REST API."""
+    return Metric("AWS/ApiGateway", name, {"ApiName": api, "Stage": stage}, statistic)
+
+
 def own_metric(function: pulumi.Input[str], name: str, statistic: str = "Sum") -> Metric:
     """Return a metric that one of our functions makes in its log."""
     return Metric(METRIC_NAMESPACE, name, {"service": function}, statistic)
@@ -92,10 +97,14 @@ def own_metric(function: pulumi.Input[str], name: str, statistic: str = "Sum") -
 
 def create_alarms(
     name: str, alarms: Sequence[Alarm], topic_arn: pulumi.Input[str], parent: pulumi.Resource
-) -> None:
-    """Make the alarms of a component; each tells the topic when it fires and when it is over."""
+) -> dict[str, pulumi.Output[str]]:
+    """Make the alarms of a component; each tells the topic when it fires and when it is over.
+
+    Returns their ARNs by what their names have behind the component's.
+    """
+    made: dict[str, pulumi.Output[str]] = {}
     for alarm in alarms:
-        aws.cloudwatch.MetricAlarm(
+        made[alarm.role] = aws.cloudwatch.MetricAlarm(
             f"{name}-{alarm.role}",
             alarm_description=alarm.description,
             **_value(alarm.metric, alarm.period),
@@ -106,7 +115,8 @@ def create_alarms(
             alarm_actions=[topic_arn],
             ok_actions=[topic_arn],
             opts=pulumi.ResourceOptions(parent=parent),
-        )
+        ).arn
+    return made
 
 
 def _value(metric: Metric | Formula, period: int) -> dict[str, Any]:
@@ -120,6 +130,8 @@ def _value(metric: Metric | Formula, period: int) -> dict[str, Any]:
         "dimensions": dict(metric.dimensions),
         "statistic": None if percentile else metric.statistic,
         "extended_statistic": metric.statistic if percentile else None,
+        # Of a few requests a percentile says nothing ("Percentiles and low data samples").
+        "evaluate_low_sample_count_percentiles": "ignore" if percentile else None,
         "period": period,
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 VERSION = "2012-10-17"
 
-Conditions = dict[str, dict[str, str]]
+Conditions = dict[str, dict[str, str | list[str]]]
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ def tls_only(queue_arn: str) -> str:
     )
 
 
-def send_messages(queue_arn: str, kms_key_arn: str | None) -> str:
-    """Return what API Gateway needs to put messages into one queue.
+def send_messages(queue_arns: Sequence[str], kms_key_arn: str | None) -> str:
+    """Return what API Gateway needs to put messages into queues.
 
     Under a customer key a sender needs both key actions ("Key management", Amazon SQS Developer Guide).
     """
     return policy(
-        Statement(["sqs:SendMessage"], [queue_arn]),
+        Statement(["sqs:SendMessage"], queue_arns),
         *key_use(kms_key_arn, "kms:GenerateDataKey", "kms:Decrypt"),
     )
 

@@ -1,6 +1,7 @@
-"""A REST API in front of a queue: everything that its stage answers with, and the deployment of that."""
+"""A REST API: everything that its stage answers with, and the deployment of that."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +9,28 @@ import pulumi
 import pulumi_aws as aws
 
 from . import api_definition
-from .api_definition import JSON, Definition, GatewayAnswer, IntegrationAnswer
+from .answers import GatewayAnswer
+from .api_definition import ANSWER_HEADER, Definition, IntegrationAnswer, Kind, Method
+from .json_schema import DRAFT
+from .resource_policy import Access
+from .routes import JSON, place
+
+Wiring = dict[str, pulumi.Input[Any]]
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Where requests go: a queue, and the role that puts them there once its policy is attached."""
+    """Where messages go: queues, and the role that puts them there once its policy is attached."""
 
-    queue_arn: pulumi.Output[str]
+    queue_arns: Mapping[str | None, pulumi.Output[str]]
+    """By what routes call them; the first is the default."""
     role_arn: pulumi.Output[str]
     policy: pulumi.Resource
+
+    def uri(self, queue: str | None) -> pulumi.Output[str]:
+        """Return the integration URI of a queue."""
+        arn = self.queue_arns[queue if queue in self.queue_arns else next(iter(self.queue_arns))]
+        return arn.apply(api_definition.sqs_uri)
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,38 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Api:
+    """A REST API that methods are put into: ours, or somebody else's."""
+
+    id: pulumi.Output[str]
+    name: pulumi.Output[str]
+    root_resource_id: pulumi.Output[str]
+    arn: pulumi.Output[str]
+    execution_arn: pulumi.Output[str]
+    ours: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How an API of ours is reached."""
+
+    endpoints: Sequence[str]
+    """VPC endpoints; none for an API that is public."""
+    disabled: bool
+    """Whether AWS's own name for it leads nowhere, so that only a domain does."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What an API came to."""
+
+    deployment: aws.apigateway.Deployment
+    authorizer: aws.apigateway.Authorizer | None
+    resource_ids: Mapping[str, pulumi.Output[str]]
+    """By path; the empty one is where the paths begin."""
+
+
+@dataclass(frozen=True)
 class RestApi:
     """Makes the resources of one API, all of them children of one component."""
 
@@ -37,74 +82,198 @@ class RestApi:
     definition: Definition
     backend: Backend
     guard: Guard | None
+    access: Access | None
+    entry: Entry
+    keys: bool
+    """Whether callers need an API key."""
+    redeploy: str
+    """Whatever makes one more deployment when it changes."""
     parent: pulumi.Resource
 
-    def create(self) -> tuple[aws.apigateway.RestApi, aws.apigateway.Deployment]:
-        """Make the API and the deployment that takes a picture of it.
-
-        The children are ``<name>-api``, ``<name>-path-<n>``, ``<name>-method``, ``<name>-integration``,
-        ``<name>-<answer>`` and ``<name>-<answer>-method``, ``<name>-<type>`` for each gateway response,
-        ``<name>-authorizer``, ``<name>-authorizer-permission`` and ``<name>-deployment``.
-        """
+    def create_api(self) -> Api:
+        """Make the API itself, the child ``<name>-api``."""
+        entry = self.entry
+        private = list(entry.endpoints)
         api = aws.apigateway.RestApi(
             f"{self.name}-api",
-            # REGIONAL is IPv4 alone unless told otherwise.
-            endpoint_configuration={"types": "REGIONAL", "ip_address_type": "dualstack"},
+            endpoint_configuration={
+                "types": "PRIVATE" if private else "REGIONAL",
+                # REGIONAL is IPv4 alone unless told otherwise.
+                "ip_address_type": "dualstack",
+                "vpc_endpoint_ids": private or None,
+            },
+            # Said in any case: what is not said stays as it is.
+            disable_execute_api_endpoint=entry.disabled,
             opts=self._opts(),
         )
-        return api, self._create_deployment(api, self._create_methods(api))
+        return Api(api.id, api.name, api.root_resource_id, api.arn, api.execution_arn, ours=True)
+
+    def create(self, api: Api) -> "Served":
+        """Make what the API answers with, and the deployment that takes a picture of it.
+
+        The children are ``<name>-path-<path>``, ``<name>-validator``, for each method
+        ``<name>-method-<method>``, ``<name>-model-<method>``, ``<name>-integration-<method>``,
+        ``<name>-<answer>-<method>`` and ``<name>-<answer>-response-<method>``, ``<name>-<type>`` for each
+        gateway response, ``<name>-policy``, ``<name>-authorizer``, ``<name>-authorizer-permission`` and
+        ``<name>-deployment``.
+        """
+        captured: list[pulumi.Resource] = []
+        authorizer = self._create_authorizer(api, self.guard) if self.guard else None
+        if authorizer and self.guard:
+            captured.append(self._create_permission(api, authorizer, self.guard))
+        paths = self._create_paths(api)
+        validator = self._create_validator(api)
+        for method in self.definition.methods:
+            captured += self._create_method(api, method, paths[method.path], authorizer, validator)
+        if api.ours:
+            captured += [self._create_gateway_answer(each, api) for each in self.definition.gateway_answers]
+        if self.access:
+            captured.append(self._create_policy(api, self.access))
+        return Served(self._create_deployment(api, captured), authorizer, paths)
 
     def _opts(self, *waits_for: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self.parent, depends_on=list(waits_for))
 
-    def _create_methods(self, api: aws.apigateway.RestApi) -> list[pulumi.Resource]:
-        """Make everything that a stage answers with, and return it: a deployment waits for it."""
-        authorizer = self._create_authorizer(api, self.guard) if self.guard else None
-        method = aws.apigateway.Method(
-            f"{self.name}-method",
-            rest_api=api.id,
-            resource_id=self._create_path(api),
-            http_method=self.definition.method,
-            authorization="CUSTOM" if authorizer else "NONE",
-            authorizer_id=authorizer.id if authorizer else None,
-            opts=self._opts(),
-        )
-        integration = aws.apigateway.Integration(
-            f"{self.name}-integration",
-            rest_api=api.id,
-            resource_id=method.resource_id,
-            http_method=method.http_method,
-            type="AWS",
-            integration_http_method="POST",
-            uri=self.backend.queue_arn.apply(api_definition.sqs_uri),
-            credentials=self.backend.role_arn,
-            passthrough_behavior="NEVER",
-            request_templates=dict(self.definition.request_templates),
-            request_parameters=dict(self.definition.request_parameters),
-            opts=self._opts(self.backend.policy),
-        )
-        return [
-            method,
-            integration,
-            *(self._create_answer(each, integration) for each in self.definition.answers),
-            *(self._create_gateway_answer(each, api) for each in self.definition.gateway_answers),
-            *([self._create_permission(api, authorizer, self.guard)] if authorizer and self.guard else []),
-        ]
-
-    def _create_path(self, api: aws.apigateway.RestApi) -> pulumi.Output[str]:
-        """Make the resources of the path, one in the other, and return the id of the last."""
-        parent_id = api.root_resource_id
-        for depth, segment in enumerate(self.definition.segments, start=1):
-            parent_id = aws.apigateway.Resource(
-                f"{self.name}-path-{depth}",
+    def _create_paths(self, api: Api) -> dict[str, pulumi.Output[str]]:
+        """Make the resources of the paths, one in the other, and return their ids by path."""
+        ids = {"": api.root_resource_id}
+        for path in self.definition.paths:
+            parent, _, segment = path.rpartition("/")
+            ids[path] = aws.apigateway.Resource(
+                f"{self.name}-path-{place(path)}",
                 rest_api=api.id,
-                parent_id=parent_id,
+                parent_id=ids[parent],
                 path_part=segment,
                 opts=self._opts(),
             ).id
-        return parent_id
+        return ids
 
-    def _create_authorizer(self, api: aws.apigateway.RestApi, guard: Guard) -> aws.apigateway.Authorizer:
+    def _create_validator(self, api: Api) -> aws.apigateway.RequestValidator | None:
+        if not any(each.validated for each in self.definition.methods):
+            return None
+        return aws.apigateway.RequestValidator(
+            f"{self.name}-validator",
+            rest_api=api.id,
+            validate_request_body=True,
+            validate_request_parameters=True,
+            opts=self._opts(),
+        )
+
+    def _create_method(
+        self,
+        api: Api,
+        method: Method,
+        resource_id: pulumi.Output[str],
+        authorizer: aws.apigateway.Authorizer | None,
+        validator: aws.apigateway.RequestValidator | None,
+    ) -> list[pulumi.Resource]:
+        """Make everything that one method answers with, and return it: a deployment waits for it."""
+        authorized = authorizer is not None and method.guarded
+        model = self._create_model(api, method)
+        made = aws.apigateway.Method(
+            f"{self.name}-method-{method.name}",
+            rest_api=api.id,
+            resource_id=resource_id,
+            http_method=method.verb,
+            authorization="CUSTOM" if authorized else "NONE",
+            authorizer_id=authorizer.id if authorizer and authorized else None,
+            api_key_required=(self.keys and method.guarded) or None,
+            request_parameters=dict(method.parameters) or None,
+            # For all types: one that is spelled in another way must not get past it.
+            request_models={"$default": model.name} if model else None,
+            request_validator_id=validator.id if validator and method.validated else None,
+            opts=self._opts(),
+        )
+        integration = self._create_integration(method, made)
+        responses = [
+            each for answer in method.answers for each in self._create_answer(method, answer, integration)
+        ]
+        return [*([model] if model else []), made, integration, *responses]
+
+    def _create_model(self, api: Api, method: Method) -> aws.apigateway.Model | None:
+        if method.schema is None:
+            return None
+        return aws.apigateway.Model(
+            f"{self.name}-model-{method.name}",
+            rest_api=api.id,
+            name=method.model(self.name),
+            content_type=JSON,
+            schema=json.dumps({"$schema": DRAFT, **method.schema}, sort_keys=True),
+            opts=self._opts(),
+        )
+
+    def _create_integration(self, method: Method, made: aws.apigateway.Method) -> aws.apigateway.Integration:
+        asked = method.integration
+        queued = asked.kind is Kind.SQS
+        return aws.apigateway.Integration(
+            f"{self.name}-integration-{method.name}",
+            rest_api=made.rest_api,
+            resource_id=made.resource_id,
+            http_method=made.http_method,
+            type=asked.kind.value,
+            integration_http_method={Kind.SQS: "POST", Kind.HTTP: method.verb, Kind.NOTHING: None}[
+                asked.kind
+            ],
+            uri=self.backend.uri(asked.queue) if queued else asked.uri,
+            credentials=self.backend.role_arn if queued else None,
+            passthrough_behavior="NEVER",
+            request_templates=dict(asked.templates),
+            request_parameters=dict(asked.parameters) or None,
+            cache_key_parameters=list(asked.cache_keys) or None,
+            timeout_milliseconds=asked.timeout_ms,
+            opts=self._opts(*([self.backend.policy] if queued else [])),
+        )
+
+    def _create_answer(
+        self, method: Method, answer: IntegrationAnswer, integration: aws.apigateway.Integration
+    ) -> list[pulumi.Resource]:
+        where: dict[str, Any] = {
+            "rest_api": integration.rest_api,
+            "resource_id": integration.resource_id,
+            "http_method": integration.http_method,
+            "status_code": str(int(answer.status)),
+        }
+        # An answer of another status is another one, and two may not have the same pattern.
+        changed = pulumi.ResourceOptions(
+            parent=self.parent, replace_on_changes=["statusCode"], delete_before_replace=True
+        )
+        declared = [*answer.headers, *(f"{ANSWER_HEADER}{each}" for each in answer.may_override)]
+        method_response = aws.apigateway.MethodResponse(
+            f"{self.name}-{answer.name}-response-{method.name}",
+            **where,
+            response_parameters=dict.fromkeys(declared, False) or None,
+            opts=changed,
+        )
+        integration_response = aws.apigateway.IntegrationResponse(
+            f"{self.name}-{answer.name}-{method.name}",
+            **where,
+            selection_pattern=answer.selection_pattern,
+            response_templates=None if answer.template is None else {JSON: answer.template},
+            response_parameters=dict(answer.headers) or None,
+            opts=pulumi.ResourceOptions.merge(changed, self._opts(method_response, integration)),
+        )
+        return [method_response, integration_response]
+
+    def _create_gateway_answer(self, answer: GatewayAnswer, api: Api) -> aws.apigateway.Response:
+        return aws.apigateway.Response(
+            f"{self.name}-{answer.response_type.lower().replace('_', '-')}",
+            rest_api_id=api.id,
+            response_type=answer.response_type,
+            status_code=str(answer.status) if answer.status else None,
+            response_templates={JSON: answer.template},
+            response_parameters=dict(answer.headers) or None,
+            opts=self._opts(),
+        )
+
+    def _create_policy(self, api: Api, access: Access) -> aws.apigateway.RestApiPolicy:
+        return aws.apigateway.RestApiPolicy(
+            f"{self.name}-policy",
+            rest_api_id=api.id,
+            policy=api.execution_arn.apply(access.document),
+            opts=self._opts(),
+        )
+
+    def _create_authorizer(self, api: Api, guard: Guard) -> aws.apigateway.Authorizer:
         return aws.apigateway.Authorizer(
             f"{self.name}-authorizer",
             rest_api=api.id,
@@ -117,7 +286,7 @@ class RestApi:
         )
 
     def _create_permission(
-        self, api: aws.apigateway.RestApi, authorizer: aws.apigateway.Authorizer, guard: Guard
+        self, api: Api, authorizer: aws.apigateway.Authorizer, guard: Guard
     ) -> aws.lambda_.Permission:
         return aws.lambda_.Permission(
             f"{self.name}-authorizer-permission",
@@ -128,53 +297,20 @@ class RestApi:
             opts=self._opts(),
         )
 
-    def _create_answer(
-        self, answer: IntegrationAnswer, integration: aws.apigateway.Integration
-    ) -> aws.apigateway.IntegrationResponse:
-        where: dict[str, Any] = {
-            "rest_api": integration.rest_api,
-            "resource_id": integration.resource_id,
-            "http_method": integration.http_method,
-            "status_code": str(answer.status),
-        }
-        method_response = aws.apigateway.MethodResponse(
-            f"{self.name}-{answer.name}-method",
-            **where,
-            response_parameters=dict.fromkeys([*answer.headers, api_definition.RETRY_AFTER], False),
-            opts=self._opts(),
-        )
-        return aws.apigateway.IntegrationResponse(
-            f"{self.name}-{answer.name}",
-            **where,
-            selection_pattern=answer.selection_pattern,
-            response_templates={JSON: answer.template},
-            response_parameters=dict(answer.headers),
-            opts=self._opts(method_response, integration),
-        )
-
-    def _create_gateway_answer(
-        self, answer: GatewayAnswer, api: aws.apigateway.RestApi
-    ) -> aws.apigateway.Response:
-        return aws.apigateway.Response(
-            f"{self.name}-{answer.response_type.lower().replace('_', '-')}",
-            rest_api_id=api.id,
-            response_type=answer.response_type,
-            status_code=str(answer.status) if answer.status else None,
-            response_templates={JSON: answer.template},
-            response_parameters=dict(answer.headers),
-            opts=self._opts(),
-        )
-
-    def _create_deployment(
-        self, api: aws.apigateway.RestApi, captured: Sequence[pulumi.Resource]
-    ) -> aws.apigateway.Deployment:
+    def _create_deployment(self, api: Api, captured: Sequence[pulumi.Resource]) -> aws.apigateway.Deployment:
         guard = self.guard
-        wiring = {
-            "queue": self.backend.queue_arn,
+        wiring: Wiring = {
+            "queues": [*self.backend.queue_arns.values()],
             "role": self.backend.role_arn,
             "authorizer": guard.function_arn if guard else None,
             "cache_ttl": guard.cache_ttl_seconds if guard else None,
             "token_pattern": guard.token_pattern if guard else None,
+            "root": None if api.ours else api.root_resource_id,
+            "keys": self.keys,
+            "endpoints": list(self.entry.endpoints),
+            "disabled": self.entry.disabled,
+            "redeploy": self.redeploy,
+            "policy": api.execution_arn.apply(self.access.document) if self.access else None,
         }
         return aws.apigateway.Deployment(
             f"{self.name}-deployment",

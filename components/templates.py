@@ -1,171 +1,190 @@
 """The mapping templates (VTL) between HTTP and SQS, generated from typed fields. Nobody writes VTL by hand.
 
-They stay in the part of the language on which every Velocity agrees: ``#set``, ``#if``, ``#elseif``, ``==``,
-``&&``, string methods. ``#if`` stands only where AWS needs it: an optional attribute must vanish when it is
-absent, since SQS refuses empty attribute values, and an answer must be honest.
+They stay in the part of the language on which every Velocity agrees. ``#if`` stands only where AWS needs it:
+a field must vanish when it is absent, since SQS refuses empty values, and an answer must be honest.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from http import HTTPStatus
 
-RETRY_AFTER_SECONDS = 5
-"""What a caller is told to wait when the queue is throttled or unavailable."""
+from .answers import BAD_BATCH, INCOMPLETE, UNAVAILABLE, Failure, Shape
+from .sources import HEADERS, VALUE, Kind, Source
+
+MOST_ENTRIES = 10
+"""Of a batch ("Amazon SQS message quotas")."""
 
 
 class Answer(StrEnum):
     """What a caller reads when its message was accepted."""
 
     SUMMARY = "summary"
-    """``{"messageId", "requestId"}``"""
+    """``{"messageId", "requestId"}``; of a batch ``{"entries": [{"index", "messageId"}], "requestId"}``"""
     SQS = "sqs"
     """SQS's own answer: ``{"SendMessageResponse": {...}}`` with MD5OfMessageBody, MessageId and RequestId."""
 
 
-@dataclass(frozen=True)
-class Attribute:
-    """One message attribute, of type String, taken from the request."""
-
-    name: str
-    variable: str
-    """A VTL reference, for example ``$context.requestId``."""
-    optional: bool = False
-    """Whether the value may be absent; the attribute then vanishes."""
-
-
-ATTRIBUTES = (
-    Attribute("requestId", "$context.requestId"),
-    Attribute("sourceIp", "$context.identity.sourceIp"),
-    Attribute("principal", "$context.authorizer.principalId", optional=True),
-)
+BUILT_IN = {
+    "requestId": Source(Kind.CONTEXT, "request_id"),
+    "sourceIp": Source(Kind.CONTEXT, "source_ip"),
+    "principal": Source(Kind.CONTEXT, "principal"),
+}
+"""The message attributes that every message carries, as far as there is a value."""
 
 
 @dataclass(frozen=True)
-class Failure:
-    """How one refusal by SQS is told to the caller, and how it is recognised."""
+class Message:
+    """What is made of a request, besides the body: where each field of the message comes from."""
 
-    code: str
-    message: str
-    status: HTTPStatus
-    errors: Sequence[str] = ()
-    """The error codes of SQS that mean this."""
-    saying: str = ""
-    """A part of SQS's message that must be there too, where the code alone is ambiguous."""
-    retry: bool = False
-    """Whether the same request may succeed a little later."""
+    attributes: Mapping[str, Source] = field(default_factory=dict)
+    """Message attributes of the user's, all of type String, by name."""
+    group_id: Source | None = None
+    deduplication_id: Source | None = None
+    delay_seconds: int | None = None
+    trace_header: bool = False
+    """Whether a trace goes on through the queue ("Amazon SQS and AWS X-Ray")."""
+    batch: bool = False
+    """Whether the body is an array of messages."""
 
-
-UNAVAILABLE = Failure(
-    "QUEUE_UNAVAILABLE", "The message was not accepted: the queue refused it.", HTTPStatus.BAD_GATEWAY
-)
-"""What is left when nothing else fits: a missing queue, a denial, a key that is disabled. Never the caller's
-fault, and SQS's own text never leaves, since it names queues, roles and accounts."""
-
-BROKEN = Failure(
-    "QUEUE_UNAVAILABLE",
-    "The message was not accepted: the queue is unavailable.",
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    retry=True,
-)
+    @property
+    def sources(self) -> Sequence[Source]:
+        """Everything that is read of a request."""
+        ids = [each for each in (self.group_id, self.deduplication_id) if each]
+        return [*self.attributes.values(), *ids]
 
 
-def failures(max_message_size: int) -> tuple[Failure, ...]:
-    """Return what SQS's 4xx answers mean; any other is `UNAVAILABLE`.
-
-    SQS answers 400 both for what the caller did and for what we did, so only what is surely the caller's is
-    told as a 4xx ("SendMessage", Amazon SQS API Reference; an oversize body shares its code with a malformed
-    field of ours, and only its text tells them apart).
-    """
+def send(message: Message) -> str:
+    """Return the request template: the form that SQS takes, every value url-encoded."""
+    headers = HEADERS if any(each.kind is Kind.HEADER for each in message.sources) else ""
+    if not message.batch:
+        body = "MessageBody=$util.urlEncode($input.body)"
+        return f"Action=SendMessage{headers}&{body}{_fields(message, '&', '$')}"
+    entry = "&SendMessageBatchRequestEntry.${entry}."
+    root = "$[${index}]"
+    body = f'{entry}MessageBody=$util.urlEncode($input.json("{root}"))'
     return (
-        Failure(
-            "BAD_REQUEST_BODY",
-            "The body holds characters that a queue message cannot carry.",
-            HTTPStatus.BAD_REQUEST,
-            errors=("InvalidMessageContents",),
-        ),
-        Failure(
-            "REQUEST_TOO_LARGE",
-            f"The body and its attributes take more than {max_message_size} bytes.",
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            errors=("InvalidParameterValue",),
-            saying="must be shorter than",
-        ),
-        Failure(
-            "QUEUE_THROTTLED",
-            "The message was not accepted: the queue is busy.",
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            errors=("RequestThrottled", "ThrottlingException", "KmsThrottled", "KMS.ThrottlingException"),
-            retry=True,
-        ),
+        f"Action=SendMessageBatch{headers}#set($entry = 0)#foreach($each in $input.path('$'))"
+        f"#set($index = $entry)#set($entry = $entry + 1){entry}Id=$index"
+        f"{body}{_fields(message, entry, root)}#end"
     )
 
 
-def send_message(attributes: Sequence[Attribute] = ATTRIBUTES) -> str:
-    """Return the request template: the form that SQS's SendMessage takes, every value url-encoded."""
-    always = [each for each in attributes if not each.optional]
-    optional = [each for each in attributes if each.optional]
-    form = "Action=SendMessage&MessageBody=$util.urlEncode($input.body)"
-    form += "".join(_attribute(each, str(index)) for index, each in enumerate(always, start=1))
-    if not optional:
-        return form
-    return f"#set($n = {len(always)}){form}" + "".join(
-        f'#if({each.variable} && {each.variable} != "")#set($n = $n + 1){_attribute(each, "${n}")}#end'
-        for each in optional
-    )
+def _fields(message: Message, prefix: str, root: str) -> str:
+    """Return everything of one message but its body; each field's name gets a prefix."""
+    text = "#set($n = 0)"
+    for name, source in {**BUILT_IN, **message.attributes}.items():
+        text += _present(
+            source, root, "#set($n = $n + 1)" + _attribute(f"{prefix}MessageAttribute.${{n}}", name)
+        )
+    for name, id_source in (
+        ("MessageGroupId", message.group_id),
+        ("MessageDeduplicationId", message.deduplication_id),
+    ):
+        if id_source:
+            text += _present(id_source, root, f"{prefix}{name}=$util.urlEncode({VALUE})")
+    if message.delay_seconds is not None:
+        text += f"{prefix}DelaySeconds={message.delay_seconds}"
+    if message.trace_header:
+        header = _attribute(f"{prefix}MessageSystemAttribute.1", "AWSTraceHeader", '"Root=$value"')
+        text += _present(Source(Kind.CONTEXT, "trace_id"), root, header)
+    return text
 
 
-def _attribute(attribute: Attribute, index: str) -> str:
-    prefix = f"&MessageAttribute.{index}"
+def _present(source: Source, root: str, text: str) -> str:
+    """Return a part of the form that is there only where its value is."""
+    if source.fixed is not None:
+        return text.replace(f"$util.urlEncode({VALUE})", source.fixed)
+    return f'{source.reading(root)}#if({VALUE} != ""){text}#end'
+
+
+def _attribute(prefix: str, name: str, value: str = VALUE) -> str:
     return (
-        f"{prefix}.Name={attribute.name}{prefix}.Value.DataType=String"
-        f"{prefix}.Value.StringValue=$util.urlEncode({attribute.variable})"
+        f"{prefix}.Name={name}{prefix}.Value.DataType=String"
+        f"{prefix}.Value.StringValue=$util.urlEncode({value})"
     )
 
 
-def accepted(answer: Answer) -> str:
+def accepted(answer: Answer, shape: Shape, *, empty: bool = False) -> str:
     """Return the template for SQS's 2xx: the answer, or a refusal where SQS named no message."""
-    body = {
-        Answer.SUMMARY: '{"messageId":"$id","requestId":"$context.requestId"}',
-        Answer.SQS: "$input.json('$')",
-    }[answer]
+    summary = '{"messageId":"$id","requestId":"$context.requestId"}'
+    told = "" if empty else {Answer.SUMMARY: summary, Answer.SQS: "$input.json('$')"}[answer]
     return (
         "#set($id = $input.path('$.SendMessageResponse.SendMessageResult.MessageId'))"
-        f'#if($id && $id != ""){body}#else{_overriding(UNAVAILABLE)}#end'
+        f'#if($id && $id != ""){told}#else{shape.overriding(UNAVAILABLE)}#end'
     )
 
 
-def refused(known: Sequence[Failure]) -> str:
+def accepted_batch(answer: Answer, shape: Shape, known: Sequence[Failure], *, empty: bool = False) -> str:
+    """Return the template for SQS's 2xx to a batch, which may hold refusals ("SendMessageBatch").
+
+    A batch of which a part was refused is never answered with a 2xx.
+    """
+    taken = (
+        f'#foreach($each in $good)#if({_NAMED})$comma{{"index":$each.Id,"messageId":"$each.MessageId"}}'
+        '#set($comma = ",")#end#end'
+    )
+    told = _branches(known, _entry, UNAVAILABLE)
+    not_taken = f'#foreach($each in $bad)#if("$!each.Id" != "")$comma{_CAUSE}{told}#set($comma = ",")#end#end'
+    whole = f'{{"entries":[#set($comma = ""){taken}],"requestId":"$context.requestId"}}'
+    success = "" if empty else {Answer.SUMMARY: whole, Answer.SQS: "$input.json('$')"}[answer]
+    entries = f'"entries":[#set($comma = ""){taken}{not_taken}]'
+    counted = _branches([each for each in known if each.theirs], lambda _: "", "#set($ours = $ours + 1)")
+    return (
+        f"{_results('good', 'Successful', 'SendMessageBatchResultEntry')}"
+        f"{_results('bad', 'Failed', 'BatchResultErrorEntry')}"
+        "#set($accepted = 0)#set($refused = 0)#set($ours = 0)"
+        f"#foreach($each in $good)#if({_NAMED})#set($accepted = $accepted + 1)"
+        "#else#set($refused = $refused + 1)#set($ours = $ours + 1)#end#end"
+        "#foreach($each in $bad)#set($refused = $refused + 1)"
+        f'#if("$!each.Id" == "")#set($ours = $ours + 1)#else{_CAUSE}{counted}#end#end'
+        f"#if($refused == 0 && $accepted > 0){success}"
+        f"#elseif($refused == 0){shape.overriding(UNAVAILABLE)}"
+        f"#elseif($ours == 0){shape.overriding(BAD_BATCH, entries)}"
+        f"#else{shape.overriding(INCOMPLETE, entries)}#end"
+    )
+
+
+def _results(variable: str, name: str, element: str) -> str:
+    """Return the VTL that gathers entries of SQS's answer into a list.
+
+    The reference gives the lists' names for JSON and the elements' for XML; over this protocol SQS answers
+    JSON with names in lower case in places, so each is looked for.
+    """
+    names = f'["{name}", "{name.lower()}", "{element}"]'
+    return (
+        "#set($result = $input.path('$.SendMessageBatchResponse.SendMessageBatchResult'))"
+        f"#set(${variable} = [])#foreach($key in {names})#foreach($each in $result.get($key))"
+        f"#set($none = ${variable}.add($each))#end#end"
+    )
+
+
+_NAMED = '"$!each.Id" != "" && "$!each.MessageId" != ""'
+_CAUSE = '#set($error = "$!each.Code")#set($text = "$!each.Message")'
+
+
+def _entry(failure: Failure) -> str:
+    return f'{{"index":$each.Id,"code":{json.dumps(failure.code)},"message":{json.dumps(failure.message)}}}'
+
+
+def refused(known: Sequence[Failure], shape: Shape) -> str:
     """Return the template for SQS's 4xx: whose fault it was, decided by SQS's error code."""
-    branches = "".join(
-        f"{'#elseif' if index else '#if'}({_condition(failure)}){_overriding(failure)}"
+    return (
+        "#set($error = \"$!input.path('$.Error.Code')\")#set($text = \"$!input.path('$.Error.Message')\")"
+        + _branches(known, shape.overriding, shape.body(UNAVAILABLE))
+    )
+
+
+def _branches(known: Sequence[Failure], told: Callable[[Failure], str], otherwise: Failure | str) -> str:
+    """Return the VTL that tells of the first failure that ``$error`` and ``$text`` fit, or of another."""
+    rest = told(otherwise) if isinstance(otherwise, Failure) else otherwise
+    text = "".join(
+        f"{'#elseif' if index else '#if'}({_condition(failure)}){told(failure)}"
         for index, failure in enumerate(known)
     )
-    return (
-        "#set($error = $input.path('$.Error.Code'))#set($text = $input.path('$.Error.Message'))"
-        f"{branches}#else{failure_body(UNAVAILABLE)}#end"
-    )
+    return f"{text}#else{rest}#end"
 
 
 def _condition(failure: Failure) -> str:
     codes = " || ".join(f'$error == "{code}"' for code in failure.errors)
-    if not failure.saying:
-        return codes
-    return f'({codes}) && $text && $text.contains("{failure.saying}")'
-
-
-def _overriding(failure: Failure) -> str:
-    status = f"#set($context.responseOverride.status = {failure.status.value})"
-    retry = f'#set($context.responseOverride.header.Retry-After = "{RETRY_AFTER_SECONDS}")'
-    return status + (retry if failure.retry else "") + failure_body(failure)
-
-
-def failure_body(failure: Failure) -> str:
-    """Return the one shape of every error that the front door answers with."""
-    return error_body(json.dumps(failure.code), json.dumps(failure.message))
-
-
-def error_body(code: str, message: str) -> str:
-    """Return the JSON of an error, from a code and a message that are JSON (or VTL that renders to it)."""
-    return f'{{"code":{code},"message":{message},"requestId":"$context.requestId"}}'
+    return f'({codes}) && $text.contains("{failure.saying}")' if failure.saying else codes

@@ -82,7 +82,7 @@ def words(value: dict[str, Any]) -> str:
 def kind(value: dict[str, Any]) -> str:
     """Return a type as a person says it."""
     if "$ref" in value:
-        return f"`{value['$ref'].rpartition(':')[2]}`"
+        return "anything" if value["$ref"].endswith("/Any") else f"`{value['$ref'].rpartition(':')[2]}`"
     if value["type"] == "array":
         return f"list of {kind(value['items'])}"
     if value["type"] == "object":

@@ -66,5 +66,37 @@ async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> Sent:
     return Sent(body, response.status, answer)
 
 
+@dataclass(frozen=True)
+class Reply:
+    """An answer to a request of any kind; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Mapping[str, Any]:
+        """The body as an object; empty where it is none."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def ask(method: str, url: str, body: str | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+    """Send one request and return its answer, whatever it is."""
+    return asyncio.run(_ask(method, url, body, headers or {}))
+
+
+async def _ask(method: str, url: str, body: str | None, headers: Mapping[str, str]) -> Reply:
+    async with (
+        aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session,
+        session.request(method, url, data=body, headers=headers, allow_redirects=False) as response,
+    ):
+        given = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status, given, await response.read())
+
+
 def _authorization(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}

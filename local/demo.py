@@ -6,10 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
 
 import pulumi
 from rich.console import Console
@@ -18,7 +17,10 @@ from rich.text import Text
 
 from sluice import tokens
 
+from . import demo_full
+from .backend import backend
 from .client import Sent, post, post_all
+from .demo_checks import Check, outcome, wait_until
 from .demo_limits import Visit, visit
 from .program import DeployError
 from .say import Say
@@ -34,7 +36,6 @@ RELEASED_SECONDS = 5.0
 MESSAGES = 500
 """How many plain messages each stack gets."""
 BATCH_MATES = 9
-PATIENCE_SECONDS = 30.0
 LARGE = 200 * 1024
 MIB = 1024 * 1024
 PLAIN_WIDTH = 110
@@ -47,18 +48,6 @@ AWKWARD = [
     b'{"json": [1, {"a": null}]}',
 ]
 """Bodies that break a template which is careless with quoting or encoding."""
-
-
-Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was shown, or not."""
-
-    name: str
-    ok: bool
-    detail: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,13 +67,14 @@ def run(*, as_json: bool) -> int:
     say = Say()
     deployed: list[LocalStack] = []
     visits: list[Visit] = []
-    with local_aws(say) as local:
+    with local_aws(say) as local, backend() as behind:
         try:
             deployed += [local.up(name) for name in (*STACKS, LIMITS)]
+            rich = local.up(demo_full.STACK, demo_full.overrides(behind))
         except (DeployError, pulumi.RunError) as error:
             checks = [Check("deploy", ok=False, detail={"error": str(error)})]
         else:
-            checks, visits = show_all(local, deployed, say)
+            checks, visits = show_all(local, deployed, partial(demo_full.examine, local, rich, behind), say)
     report = Report(
         ok=all(check.ok for check in checks),
         seconds={
@@ -98,12 +88,16 @@ def run(*, as_json: bool) -> int:
     return 0 if report.ok else 1
 
 
-def show_all(local: LocalAws, deployed: list[LocalStack], say: Say) -> tuple[list[Check], list[Visit]]:
+def show_all(
+    local: LocalAws, deployed: list[LocalStack], ask_all: Callable[[], list[Check]], say: Say
+) -> tuple[list[Check], list[Visit]]:
     """Send requests to every stack, and return what was found and what the limiter's clients saw."""
     *plain, limited = deployed
     say.line("Sending requests")
-    with ThreadPoolExecutor(len(plain)) as pool:
+    with ThreadPoolExecutor(len(plain) + 1) as pool:
+        rich = pool.submit(ask_all)
         checks = [check for each in pool.map(partial(examine, local), plain) for check in each]
+        checks += rich.result()
     # On its own: it is about seconds.
     say.line("Letting five clients come, until those that are blocked are free again")
     visits = outcome(partial(visit, local, limited))
@@ -129,14 +123,6 @@ def examine(local: LocalAws, stack: LocalStack) -> list[Check]:
     if stack.token:
         findings.insert(0, lambda: refusals(stack))
     return [replace(each, name=f"{name}: {each.name}") for each in map(outcome, findings)]
-
-
-def outcome(finding: Callable[[], Found]) -> Found | Check:
-    """Return what a finding says; one that cannot be had does not hold, and does not stop the others."""
-    try:
-        return finding()
-    except Exception as error:  # noqa: BLE001 - shown in the report
-        return Check("a check that broke", ok=False, detail={"error": f"{type(error).__name__}: {error}"})
 
 
 def send(stack: LocalStack, bodies: Sequence[bytes]) -> Sequence[Sent]:
@@ -299,14 +285,6 @@ def left_alone(visits: Sequence[Visit]) -> Check:
     detail = {each.client: f"{each.accepted} of {each.requests}" for each in others}
     ok = bool(others) and all(0 < each.accepted == each.requests for each in others)
     return Check(f"{LIMITS}: nobody else notices", ok, detail)
-
-
-def wait_until(look: Callable[[], Found], enough: Callable[[Found], bool]) -> Found:
-    """Look until it is enough, or patience ends; return what was seen last."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not enough(found := look()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
 
 
 def show(report: Report) -> None:

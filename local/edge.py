@@ -1,38 +1,44 @@
 """The edge: one reverse proxy in front of the emulator that adds what its API Gateway lacks.
 
-The web ACL of a stage, request ids and source addresses, access log lines in the stage's own format, 413 over
-10 MB, empty bodies where there may be none, and gateway responses for faults of an integration. It reads
-every setting from the emulator's own API, so it knows nothing that was not deployed.
+Custom domains, the web ACL of a stage, its cache, request ids and source addresses, access log lines in the
+stage's own format, metrics, 413 over 10 MB, empty bodies where there may be none, and gateway responses. It
+reads every setting from the emulator's own API, so it knows nothing that was not deployed.
 """
 
 import asyncio
 import io
 import json
 import logging
-import re
 import secrets
 import threading
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
 from . import waf
+from .access_lines import ABSENT, AccessLines, flat, log_line
 from .aws import Aws
+from .domains import locate, read_domains
+from .exchange import Exchange, first_context, passes
 from .firewalls import Firewalls
-from .standin.integration import CONTEXT_HEADER, FAULT_HEADER
+from .fresh import Fresh
+from .gateway_responses import ACCESS_DENIED, Answer
+from .metrics import MetricFilters, Metrics, measure_queues, request_values
+from .stage_cache import Asked, StageCaches, Visit, Wish, warned
+from .stages import NOTHING_DEPLOYED, Stages, path_parameters
+from .standin.integration import CONTEXT_HEADER, DETAIL_HEADER, FAULT_HEADER
 
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import InputLogEventTypeDef
@@ -42,55 +48,17 @@ LARGEST_HEADERS = 10_240
 LARGEST_BODY = 10 * MIB
 """API Gateway's own limit ("Quotas for REST APIs")."""
 FLUSH_SECONDS = 0.2
-SETTINGS_SECONDS = 1.0
+METRICS_SECONDS = 1.0
+QUEUES_SECONDS = 5.0
 ADDRESSES_SECONDS = 0.3
 """How often the IP sets of web ACLs are read again."""
 CLIENT_HEADER = "x-edge-client-ip"
 SECRET_HEADER = "x-edge-secret"  # noqa: S105 - a name
-ABSENT = "-"
-VARIABLE = re.compile(r"\$context\.([A-Za-z][A-Za-z0-9_.]*[A-Za-z0-9])")
-ERROR_VARIABLE = re.compile(r"\$context\.(error\.messageString|error\.responseType|error\.message|requestId)")
-HOP_BY_HOP = {
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-    "transfer-encoding",
-    "upgrade", "host", "content-length",
-}  # fmt: skip
 NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that the proxy's client would add where the caller sent none."""
-FAULTS = {
-    "BAD_REQUEST_BODY": (400, "Invalid request body"),
-    "WAF_FILTERED": (403, "Forbidden"),
-    "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token"),
-    "REQUEST_TOO_LARGE": (413, "Request Too Long"),
-    "API_CONFIGURATION_ERROR": (500, "Internal server error"),
-    "INTEGRATION_FAILURE": (504, "Internal server error"),
-}
-"""Gateway responses that the edge has to give: API Gateway's own status and message."""
+BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 OnRequest = Callable[[Mapping[str, str]], None]
-
-
-@dataclass(frozen=True)
-class StageSettings:
-    """What is deployed of one stage."""
-
-    log_group: str | None
-    log_format: str
-    routes: tuple[str, ...]
-    gateway_responses: Mapping[str, Mapping[str, Any]]
-    web_acl: waf.WebAcl | None = None
-
-
-NOTHING_DEPLOYED = StageSettings(None, "", (), {})
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What goes back to the client."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Edge:
@@ -107,11 +75,14 @@ class Edge:
         """Who shows this may say which address it comes from; loopback has few."""
         self._aws = aws
         self._firewalls = Firewalls(aws)
+        self._stages = Stages(aws, self._firewalls)
+        self._domains = Fresh(partial(read_domains, aws))
+        self._caches = StageCaches()
+        self._lines = AccessLines(aws, f"edge-{port}")
+        self._metrics = Metrics(aws)
+        self._filters = MetricFilters(aws, self._metrics, self._logger)
         self._port = port
         self._on_request = on_request
-        self._settings: dict[tuple[str, str], tuple[float, StageSettings]] = {}
-        self._lines: dict[str, list[InputLogEventTypeDef]] = {}
-        self._streams: set[str] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="edge", daemon=True)
         self._started = threading.Event()
@@ -152,8 +123,7 @@ class Edge:
     async def _main(self) -> None:
         self._stop = asyncio.Event()
         app = web.Application(client_max_size=LARGEST_BODY + 1)
-        app.router.add_route("*", "/{api}/{stage}/{path:.*}", self._handle)
-        app.router.add_route("*", "/{anything:.*}", forbidden)
+        app.router.add_route("*", "/{anything:.*}", self._handle)
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -174,9 +144,14 @@ class Edge:
             await asyncio.gather(
                 self._repeat(FLUSH_SECONDS, self._flush),
                 self._repeat(ADDRESSES_SECONDS, partial(asyncio.to_thread, self._firewalls.refresh)),
+                self._repeat(METRICS_SECONDS, partial(asyncio.to_thread, self._metrics.put)),
+                self._repeat(
+                    QUEUES_SECONDS, partial(asyncio.to_thread, measure_queues, self._aws, self._metrics)
+                ),
             )
             await runner.cleanup()
             await self._flush()
+            await asyncio.to_thread(self._metrics.put)
 
     async def _repeat(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
         """Do something again and again, until the edge stops."""
@@ -187,28 +162,22 @@ class Edge:
 
     async def _handle(self, request: web.Request) -> web.Response:
         arrived, started = time.time(), time.monotonic()
-        api, stage = request.match_info["api"], request.match_info["stage"]
-        settings = await self._stage(api, stage)
-        context: dict[str, Any] = {
-            "requestId": str(uuid.uuid4()),
-            "identity": {"sourceIp": self._client_address(request)},
-            "requestTimeEpoch": int(arrived * 1000),
-            "httpMethod": request.method,
-            "stage": stage,
-        }
-        if settings:
-            context["resourcePath"] = route(settings.routes, f"/{request.match_info['path']}")
-        answer = filtered(settings, context) or await self._answer(request, settings, context)
+        place = locate(await self._domains.get(), request.host, origin_form(request.raw_path))
+        settings = await self._stages.of(place.target) if place else None
+        if place is None or (settings and settings.endpoint_disabled and place.domain is None):
+            return forbidden()
+        context = first_context(request, place, arrived)
+        context["identity"]["sourceIp"] = self._client_address(request)
+        exchange = Exchange(request, place, settings or NOTHING_DEPLOYED, context)
+        answer = filtered(exchange) or await self._answer(exchange)
         context["status"] = answer.status
-        context["responseLatency"] = round((time.monotonic() - started) * 1000)
+        context["responseLatency"] = milliseconds_since(started)
         if settings:
-            self._log(settings, context)
-        empty = answer.status == web.HTTPNoContent.status_code
-        return web.Response(
-            status=answer.status,
-            headers={**answer.headers, "x-amzn-RequestId": context["requestId"]},
-            body=None if empty else answer.body,
-        )
+            self._record(exchange)
+        headers = CIMultiDict(answer.headers)
+        headers["x-amzn-RequestId"] = context["requestId"]
+        body = None if answer.status in BODILESS else answer.body
+        return web.Response(status=answer.status, headers=headers, body=body)
 
     def _client_address(self, request: web.Request) -> str:
         """Return the address of the peer, or the one that a client says who knows the secret."""
@@ -217,87 +186,77 @@ class Edge:
             return request.headers.get(CLIENT_HEADER) or request.remote or ABSENT
         return request.remote or ABSENT
 
-    async def _answer(
-        self, request: web.Request, settings: StageSettings | None, context: dict[str, Any]
-    ) -> Answer:
+    async def _answer(self, exchange: Exchange) -> Answer:
         """Return the answer to a request, and put what is learned on the way into its context."""
         try:
-            body = await request.read()
+            body = await exchange.request.read()
         except web.HTTPRequestEntityTooLarge:
-            return fault(settings or NOTHING_DEPLOYED, "REQUEST_TOO_LARGE", context)
+            return exchange.fault("REQUEST_TOO_LARGE")
         except (web.RequestPayloadError, ConnectionError):
-            return fault(settings or NOTHING_DEPLOYED, "BAD_REQUEST_BODY", context)
-        path = origin_form(request.raw_path)
-        if settings is None or climbs(path):
-            return fault(settings or NOTHING_DEPLOYED, "MISSING_AUTHENTICATION_TOKEN", context)
-        given = {key: value for key, value in request.headers.items() if passes(key)}
-        given["X-Forwarded-For"] = context["identity"]["sourceIp"]
+            return exchange.fault("BAD_REQUEST_BODY")
+        if exchange.settings is NOTHING_DEPLOYED or climbs(origin_form(exchange.request.raw_path)):
+            return exchange.fault("MISSING_AUTHENTICATION_TOKEN")
+        visit = exchange.visit = self._visit(exchange)
+        answer = await self._forward(exchange, body)
+        if visit is None or not exchange.passed:
+            return answer
+        if visit.refused:
+            return exchange.fault(ACCESS_DENIED)
+        if visit.kept:
+            answer = visit.kept
+        else:
+            self._caches.keep(visit, answer)
+        return warned(answer) if visit.wish is Wish.WARNED else answer
+
+    def _visit(self, exchange: Exchange) -> Visit | None:
+        """Look into the stage's cache, where the request's method has it."""
+        request, path = exchange.request, exchange.resource_path
+        caching = exchange.settings.caching.get(path) if request.method == "GET" else None
+        if caching is None:
+            return None
+        parameters = path_parameters(path, exchange.place.decoded)
+        asked = Asked(parameters, request.query, request.headers)
+        return self._caches.visit(exchange.place.target, caching, asked)
+
+    async def _forward(self, exchange: Exchange, body: bytes) -> Answer:
+        """Return the emulator's answer, and note whether the request came as far as its integration."""
         # As it came: a URL that is taken apart and put together again could name another of the emulator's.
-        target = URL(f"{self._aws.endpoint}/_aws/execute-api{path}", encoded=True)
+        target = URL(f"{self._aws.endpoint}/_aws/execute-api{exchange.place.inside}", encoded=True)
         async with self._client.request(
-            request.method, target, headers=given, data=io.BytesIO(body), allow_redirects=False
+            exchange.request.method,
+            target,
+            headers=exchange.headers_inside(),
+            data=io.BytesIO(body),
+            allow_redirects=False,
         ) as answer:
             content = await answer.read()
-            headers = dict(answer.headers)
-        seen = json.loads(headers.pop(CONTEXT_HEADER, "{}"))
-        context |= seen
-        if not seen:
-            context["requestId"] = headers.get("x-amzn-requestid", context["requestId"])
-        fault_type = headers.pop(FAULT_HEADER, None)
+            headers = CIMultiDict(answer.headers)
+        exchange.learn(json.loads(headers.pop(CONTEXT_HEADER, "{}")), headers)
+        fault_type = headers.get(FAULT_HEADER)
         if fault_type:
-            return fault(settings, fault_type, context)
-        kept = {key: value for key, value in headers.items() if passes(key) and key.lower() not in OURS}
+            return exchange.fault(fault_type, json.loads(headers.get(DETAIL_HEADER, "{}")))
+        kept = CIMultiDict(
+            (key, value) for key, value in headers.items() if passes(key) and key.lower() not in OURS
+        )
         return Answer(answer.status, kept, content)
 
-    async def _stage(self, api: str, name: str) -> StageSettings | None:
-        read, settings = self._settings.get((api, name), (0.0, None))
-        if settings is None or time.monotonic() - read > SETTINGS_SECONDS:
-            settings = await asyncio.to_thread(self._read_stage, api, name)
-            if settings:
-                self._settings[api, name] = (time.monotonic(), settings)
-        return settings
-
-    def _read_stage(self, api: str, name: str) -> StageSettings | None:
-        gateway = self._aws.client("apigateway")
-        try:
-            stage = gateway.get_stage(restApiId=api, stageName=name)
-            resources = gateway.get_resources(restApiId=api, limit=500)["items"]
-            responses = gateway.get_gateway_responses(restApiId=api, limit=500)["items"]
-        except gateway.exceptions.NotFoundException:
-            return None
-        log = stage.get("accessLogSettings", {})
-        arn = log.get("destinationArn", "")
-        return StageSettings(
-            log_group=arn.partition(":log-group:")[2] or None,
-            log_format=log.get("format", ""),
-            routes=tuple(each["path"] for each in resources),
-            gateway_responses={each["responseType"]: each for each in responses},
-            web_acl=self._firewalls.of(stage_arn(self._aws.region, api, name)),
-        )
-
-    def _log(self, settings: StageSettings, context: Mapping[str, Any]) -> None:
+    def _record(self, exchange: Exchange) -> None:
+        """Keep what is logged and measured of a request."""
+        settings, context = exchange.settings, exchange.context
+        self._metrics.request(exchange.served, request_values(context, exchange.cache_hit))
         if settings.log_group is None:
             return
-        line = log_line(settings.log_format, context)
-        event: InputLogEventTypeDef = {"timestamp": int(time.time() * 1000), "message": line}
-        self._lines.setdefault(settings.log_group, []).append(event)
+        self._lines.add(settings.log_group, log_line(settings.log_format, context))
         if self._on_request:
             self._on_request(flat(context))
 
     async def _flush(self) -> None:
-        pending, self._lines = self._lines, {}
-        for group, events in pending.items():
-            await asyncio.to_thread(self._put, group, events)
+        for group, events in self._lines.take().items():
+            await asyncio.to_thread(self._write, group, events)
 
-    def _put(self, group: str, events: "list[InputLogEventTypeDef]") -> None:
-        logs = self._aws.client("logs")
-        stream = f"edge-{self._port}"
-        # Where the group was deleted, the lines are lost, as on AWS.
-        with suppress(logs.exceptions.ResourceNotFoundException):
-            if group not in self._streams:
-                logs.create_log_stream(logGroupName=group, logStreamName=stream)
-                self._streams.add(group)
-            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+    def _write(self, group: str, events: "list[InputLogEventTypeDef]") -> None:
+        self._lines.put(group, events)
+        self._filters.count(group, [each["message"] for each in events])
 
 
 OURS = {
@@ -310,34 +269,30 @@ OURS = {
 """Headers of the emulator's that the edge replaces or that API Gateway does not send."""
 
 
-def stage_arn(region: str, api: str, stage: str) -> str:
-    """Return the ARN of a stage, as web ACLs are associated with it."""
-    return f"arn:aws:apigateway:{region}::/restapis/{api}/stages/{stage}"
-
-
-def filtered(settings: StageSettings | None, context: dict[str, Any]) -> Answer | None:
+def filtered(exchange: Exchange) -> Answer | None:
     """Return the answer to a request that the stage's web ACL blocks, and note what it decided."""
-    if settings is None or settings.web_acl is None:
+    acl, context = exchange.settings.web_acl, exchange.context
+    if acl is None:
         return None
-    decision = settings.web_acl.decide(waf.Client.at(context["identity"]["sourceIp"]))
-    context["webaclArn"] = settings.web_acl.arn
+    decision = acl.decide(waf.Client.at(context["identity"]["sourceIp"]))
+    context["webaclArn"] = acl.arn
     context["wafResponseCode"] = "WAF_BLOCK" if decision.blocked else "WAF_ALLOW"
     if not decision.blocked:
         return None
     if decision.response is None:
-        return fault(settings, "WAF_FILTERED", context)
+        return exchange.fault("WAF_FILTERED")
     return Answer(decision.response.status, decision.response.headers, decision.response.body)
 
 
-async def forbidden(_request: web.Request) -> web.Response:
+def forbidden() -> web.Response:
     """Answer what API Gateway does where there is no stage."""
-    return web.json_response({"message": "Forbidden"}, status=HTTPStatus.FORBIDDEN)
+    headers = {"Content-Type": "application/json", "x-amzn-ErrorType": "ForbiddenException"}
+    return web.Response(status=HTTPStatus.FORBIDDEN, headers=headers, body=b'{"message":"Forbidden"}')
 
 
-def passes(header: str) -> bool:
-    """Whether a header goes through the edge: none of a connection's, and none that only the edge may set."""
-    lowered = header.lower()
-    return lowered not in HOP_BY_HOP and not lowered.startswith("x-edge-") and lowered != "x-forwarded-for"
+def milliseconds_since(started: float) -> int:
+    """Return how long ago that was."""
+    return round((time.monotonic() - started) * 1000)
 
 
 def origin_form(target: str) -> str:
@@ -350,57 +305,3 @@ def origin_form(target: str) -> str:
 def climbs(path: str) -> bool:
     """Whether a request's path has a segment that leads upwards, in whatever encoding."""
     return any(unquote(each) in {".", ".."} for each in path.partition("?")[0].split("/"))
-
-
-def route(routes: tuple[str, ...], path: str) -> str:
-    """Return the resource path that a request's path belongs to."""
-    wanted = path.strip("/").split("/")
-    for each in routes:
-        parts = each.strip("/").split("/")
-        if len(parts) == len(wanted) and all(
-            part == word or part.startswith("{") for part, word in zip(parts, wanted, strict=True)
-        ):
-            return each
-    return ABSENT
-
-
-def log_line(log_format: str, context: Mapping[str, Any]) -> str:
-    """Return an access log line as API Gateway writes it: bare values, and ``-`` where there is none."""
-    values = flat(context)
-    return VARIABLE.sub(lambda found: values.get(found[1], ABSENT) or ABSENT, log_format)
-
-
-def flat(context: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return a context's values by their dotted names."""
-    values: dict[str, str] = {}
-    for key, value in context.items():
-        if isinstance(value, Mapping):
-            values |= flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            values[f"{prefix}{key}"] = str(value)
-    return values
-
-
-def fault(settings: StageSettings, fault_type: str, context: Mapping[str, Any]) -> Answer:
-    """Return what API Gateway answers to a fault: the gateway response deployed for it, or for all."""
-    status, message = FAULTS[fault_type]
-    family = "DEFAULT_4XX" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "DEFAULT_5XX"
-    responses = settings.gateway_responses
-    chosen: Mapping[str, Any] = {}
-    for name in (family, fault_type):
-        known = responses.get(name)
-        chosen = known if known and not known.get("defaultResponse") else chosen
-    template = (chosen.get("responseTemplates") or {}).get("application/json") or (
-        '{"message":$context.error.messageString}'
-    )
-    values = {
-        "error.message": message,
-        "error.messageString": json.dumps(message),
-        "error.responseType": fault_type,
-        "requestId": context["requestId"],
-    }
-    headers = {"Content-Type": "application/json"}
-    for target, source in (chosen.get("responseParameters") or {}).items():
-        headers[target.removeprefix("gatewayresponse.header.")] = source.strip("'")
-    body = ERROR_VARIABLE.sub(lambda found: values[found[1]], template)
-    return Answer(int(chosen.get("statusCode") or status), headers, body.encode())

@@ -1,7 +1,8 @@
 """Starts the emulator, inside the emulator's own environment, and ends it when its parent is gone.
 
 The emulator's address stands for AWS's TLS endpoints, so every call counts as having come over TLS; one that
-says ``x-forwarded-proto: http`` is what AWS sees of a client without TLS.
+says ``x-forwarded-proto: http`` is what AWS sees of a client without TLS. And the edge is no client: APIs are
+called by whom it names, so that policies see that address.
 """
 
 import os
@@ -11,22 +12,31 @@ import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import emulator_iam  # type: ignore[import-not-found]  # siblings: this file is run by its path
+import emulator_alarms  # type: ignore[import-not-found]  # siblings: this file is run by its path
+import emulator_gateway  # type: ignore[import-not-found]
+import emulator_iam  # type: ignore[import-not-found]
 import emulator_logs  # type: ignore[import-not-found]
+import emulator_sqs  # type: ignore[import-not-found]
 import emulator_waf  # type: ignore[import-not-found]
 import ministack.app
 
 Scope = MutableMapping[str, Any]
 Channel = Callable[..., Awaitable[Any]]
 PROTOCOL = b"x-forwarded-proto"
+CLIENT = b"x-forwarded-for"
+APIS = "/_aws/execute-api/"
 
 emulator = ministack.app.app
 
 
-async def over_tls(scope: Scope, receive: Channel, send: Channel) -> None:
-    """Serve one call as if it had come over TLS."""
-    if scope["type"] == "http" and PROTOCOL not in dict(scope["headers"]):
-        scope["headers"] = [*scope["headers"], (PROTOCOL, b"https")]
+async def serve(scope: Scope, receive: Channel, send: Channel) -> None:
+    """Serve one call as AWS sees it."""
+    if scope["type"] == "http":
+        headers = dict(scope["headers"])
+        if PROTOCOL not in headers:
+            scope["headers"] = [*scope["headers"], (PROTOCOL, b"https")]
+        if CLIENT in headers and scope["path"].startswith(APIS):
+            scope["client"] = (headers[CLIENT].decode(), 0)
     await emulator(scope, receive, send)
 
 
@@ -38,8 +48,11 @@ def end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with_parent, daemon=True).start()
+    emulator_alarms.install()
     emulator_waf.install()
     emulator_iam.install()
     emulator_logs.install()
-    ministack.app.app = over_tls
+    emulator_sqs.install()
+    emulator_gateway.install()
+    ministack.app.app = serve
     ministack.app.main()

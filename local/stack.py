@@ -1,6 +1,7 @@
 """A whole local AWS with stacks deployed on it."""
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from .say import Say
 FOLDER = ROOT / ".local"
 """Where a local run keeps its files; git ignores it."""
 AUTHORIZER_KEY = "sluice:authorizer"
+FRONT_DOOR_KEY = "sluice:front_door"
 TOKEN_NAME = "local"  # noqa: S105 - a name
 
 
@@ -52,6 +54,7 @@ class LocalAws:
         The file also says, under ``local``, where this AWS is.
         """
         config, token = with_token({**stack_config(name), **(overrides or {})})
+        config = with_zone(config, self.aws)
         self.say.line(f"Deploying stack {name} to the local AWS")
         deployment = deploy(name, config, self.workshop, self._tell)
         self.say.line(f"{len(deployment.resources)} resources in {deployment.seconds:.2f} s")
@@ -72,6 +75,24 @@ def local_aws(say: Say, folder: Path = FOLDER, on_request: OnRequest | None = No
         aws = Aws(emulator.endpoint)
         with Edge(aws, free_port(), folder / "edge.log", on_request) as edge:
             yield LocalAws(aws, edge, folder, say, Workshop(aws, edge.url))
+
+
+def with_zone(config: Config, aws: Aws) -> Config:
+    """Return a config whose hosted zone exists: it stands outside the program, as domains do."""
+    try:
+        given = json.loads(config.get(FRONT_DOOR_KEY, "{}"))
+    except ValueError:
+        return config
+    if not isinstance(given, dict) or not {"domain_name", "hosted_zone_id"} <= given.keys():
+        return config
+    route53 = aws.client("route53")
+    known = {each["Id"].rpartition("/")[2] for each in route53.list_hosted_zones()["HostedZones"]}
+    if given["hosted_zone_id"] in known:
+        return config
+    parent = str(given["domain_name"]).partition(".")[2]
+    zone = route53.create_hosted_zone(Name=parent, CallerReference=str(uuid.uuid4()))["HostedZone"]
+    given["hosted_zone_id"] = zone["Id"].rpartition("/")[2]
+    return {**config, FRONT_DOOR_KEY: json.dumps(given)}
 
 
 def with_token(config: Config) -> tuple[Config, str | None]:

@@ -3,13 +3,18 @@
 from . import (
     buckets,
     compute,
+    domains,
     events,
     firewall,
     gateway,
+    gateway_stage,
+    gateway_usage,
     identity,
+    keys,
     messaging,
     observability,
     storage,
+    topics,
 )
 from .registry import UnknownInputError, UnknownTypeError, Workshop, call, make
 
@@ -20,12 +25,17 @@ __all__ = [
     "buckets",
     "call",
     "compute",
+    "domains",
     "events",
     "firewall",
     "gateway",
+    "gateway_stage",
+    "gateway_usage",
     "identity",
+    "keys",
     "make",
     "messaging",
     "observability",
     "storage",
+    "topics",
 ]

@@ -1,30 +1,41 @@
-"""Makers for API Gateway's REST APIs."""
+"""Makers for API Gateway's REST APIs: what there is, who may call it, and what becomes of a call."""
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pulumi
 
 from components import policies
-from local.standin.integration import URI_PARAMETER
+from local.standin.deployed import TYPE_PARAMETER, URI_PARAMETER, VALIDATOR_PARAMETER
 
 from .compute import LocalSetupError, zipped
+from .identity import check_trust
 from .registry import Inputs, Outputs, Workshop, auto_name, makes
 
 STANDIN = Path(__file__).parent.parent / "standin"
 STANDIN_NAME = "local-integrations"
-STANDIN_TIMEOUT_SECONDS = 29
+STANDIN_TIMEOUT_SECONDS = 40
+"""Longer than any integration may take: that it takes too long is for the stand-in to say."""
+KINDS = ("AWS", "HTTP", "MOCK")
+LONGEST_POLICY = 8192
+MODEL_NAME = re.compile(r"[A-Za-z0-9]+")
 
 
 @makes("aws:apigateway/restApi:RestApi")
 def rest_api(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
     """Make an API."""
-    endpoint = inputs["endpointConfiguration"]
+    endpoint: dict[str, Any] = {**inputs["endpointConfiguration"]}
+    endpoint["types"] = [endpoint["types"]]
     physical = auto_name(name)
     gateway = workshop.aws.client("apigateway")
     made = gateway.create_rest_api(
         name=physical,
-        endpointConfiguration={"types": [endpoint["types"]], "ipAddressType": endpoint["ipAddressType"]},
+        endpointConfiguration=endpoint,  # type: ignore[arg-type]  # as the program gave it
+        **inputs.pick(disableExecuteApiEndpoint="disableExecuteApiEndpoint"),
     )
     root = next(each for each in gateway.get_resources(restApiId=made["id"])["items"] if each["path"] == "/")
     aws = workshop.aws
@@ -34,6 +45,18 @@ def rest_api(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Output
         "arn": f"arn:aws:apigateway:{aws.region}::/restapis/{made['id']}",
         "executionArn": f"arn:aws:execute-api:{aws.region}:{aws.account}:{made['id']}",
     }
+
+
+@makes("aws:apigateway/restApiPolicy:RestApiPolicy")
+def rest_api_policy(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]:
+    """Say who may call an API, which the emulator asks at once."""
+    api, policy = inputs["restApiId"], inputs["policy"]
+    if len(policy.encode()) > LONGEST_POLICY:
+        raise LocalSetupError(f"a resource policy has at most {LONGEST_POLICY} bytes")
+    workshop.aws.client("apigateway").update_rest_api(
+        restApiId=api, patchOperations=[{"op": "replace", "path": "/policy", "value": policy}]
+    )
+    return api, {}
 
 
 @makes("aws:apigateway/resource:Resource")
@@ -62,32 +85,83 @@ def authorizer(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outp
     return made["id"], {}
 
 
+@makes("aws:apigateway/requestValidator:RequestValidator")
+def request_validator(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
+    """Say what of a request is looked at."""
+    physical: str = inputs.get("name") or auto_name(name)
+    made = workshop.aws.client("apigateway").create_request_validator(
+        name=physical,
+        **inputs.pick(
+            restApiId="restApi",
+            validateRequestBody="validateRequestBody",
+            validateRequestParameters="validateRequestParameters",
+        ),
+    )
+    return made["id"], {"name": physical}
+
+
+@makes("aws:apigateway/model:Model")
+def model(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]:
+    """Keep the schema of a body."""
+    name, schema = inputs["name"], inputs["schema"]
+    if not MODEL_NAME.fullmatch(name):
+        raise LocalSetupError(f"Model name must be alphanumeric: {name}")
+    try:
+        jsonschema.Draft4Validator.check_schema(json.loads(schema))
+    except (ValueError, jsonschema.SchemaError) as error:
+        raise LocalSetupError(f"Invalid model specified: {name} is no schema of draft 4: {error}") from error
+    made = workshop.aws.client("apigateway").create_model(
+        name=name, schema=schema, **inputs.pick(restApiId="restApi", contentType="contentType")
+    )
+    return made["id"], {}
+
+
 @makes("aws:apigateway/method:Method")
 def method(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Make a method."""
-    workshop.aws.client("apigateway").put_method(
+    """Make a method; the emulator does not learn of its validator, but the stand-in does."""
+    gateway = workshop.aws.client("apigateway")
+    models: dict[str, str] = inputs.get("requestModels", {})
+    for each in models.values():
+        gateway.get_model(restApiId=inputs["restApi"], modelName=each)
+    parameters: dict[str, bool] = dict(inputs.get("requestParameters", {}))
+    if validator := inputs.get("requestValidatorId"):
+        gateway.get_request_validator(restApiId=inputs["restApi"], requestValidatorId=validator)
+        parameters[f"{VALIDATOR_PARAMETER}{validator}"] = False
+    gateway.put_method(
+        requestParameters=parameters,
         **inputs.pick(
             restApiId="restApi",
             resourceId="resourceId",
             httpMethod="httpMethod",
             authorizationType="authorization",
             authorizerId="authorizerId",
-        )
+            apiKeyRequired="apiKeyRequired",
+            requestModels="requestModels",
+        ),
     )
     return name, {}
 
 
 @makes("aws:apigateway/integration:Integration")
 def integration(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Make a service integration: the emulator hands it to the stand-in, which reads here what to do."""
-    if inputs["type"] != "AWS":
-        raise LocalSetupError(f"the local AWS carries integrations of type AWS only, not {inputs['type']}")
-    _check_trust(workshop, inputs["credentials"])
+    """Make an integration: the emulator hands it to the stand-in, which reads here what to do."""
+    kind: str = inputs["type"]
+    if kind not in KINDS:
+        raise LocalSetupError(
+            f"the local AWS carries integrations of type {', '.join(KINDS)} only, not {kind}"
+        )
+    if kind == "AWS":
+        check_trust(workshop, inputs["credentials"])
+    parameters: dict[str, str] = inputs.get("requestParameters", {})
+    _check_declared(workshop, inputs, parameters)
     workshop.aws.client("apigateway").put_integration(
         type="AWS_PROXY",
         uri=_standin_uri(workshop),
-        # Where the stand-in finds the URI that the program gave; the emulator only keeps these.
-        requestParameters={**inputs.get("requestParameters", {}), URI_PARAMETER: inputs["uri"]},
+        requestParameters={
+            **parameters,
+            TYPE_PARAMETER: kind,
+            **inputs.pick(**{URI_PARAMETER: "uri"}),
+        },
         **inputs.pick(
             restApiId="restApi",
             resourceId="resourceId",
@@ -96,9 +170,23 @@ def integration(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Out
             credentials="credentials",
             passthroughBehavior="passthroughBehavior",
             requestTemplates="requestTemplates",
+            cacheKeyParameters="cacheKeyParameters",
+            cacheNamespace="cacheNamespace",
+            timeoutInMillis="timeoutMilliseconds",
         ),
     )
     return name, {}
+
+
+def _check_declared(workshop: Workshop, inputs: Inputs, parameters: Mapping[str, str]) -> None:
+    """Refuse to map a parameter that the method does not declare."""
+    known = workshop.aws.client("apigateway").get_method(
+        restApiId=inputs["restApi"], resourceId=inputs["resourceId"], httpMethod=inputs["httpMethod"]
+    )
+    declared = known.get("requestParameters", {})
+    for source in parameters.values():
+        if source.startswith("method.request.") and source not in declared:
+            raise LocalSetupError(f"Invalid mapping expression parameter specified: {source}")
 
 
 @makes("aws:apigateway/methodResponse:MethodResponse")
@@ -119,6 +207,14 @@ def method_response(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str,
 @makes("aws:apigateway/integrationResponse:IntegrationResponse")
 def integration_response(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
     """Say how a service's answer becomes ours."""
+    place = inputs.pick(
+        restApiId="restApi", resourceId="resourceId", httpMethod="httpMethod", statusCode="statusCode"
+    )
+    parameters: dict[str, str] = inputs.get("responseParameters", {})
+    declared = workshop.aws.client("apigateway").get_method_response(**place).get("responseParameters", {})
+    for target in parameters:
+        if target not in declared:
+            raise LocalSetupError(f"Invalid mapping expression parameter specified: {target}")
     workshop.aws.client("apigateway").put_integration_response(
         **inputs.pick(
             restApiId="restApi",
@@ -146,91 +242,6 @@ def gateway_response(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str
         )
     )
     return name, {}
-
-
-@makes("aws:apigateway/deployment:Deployment")
-def deployment(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Take a picture of the API."""
-    # Triggers matter to an update, and there is none here.
-    inputs.only_on_aws("triggers")
-    made = workshop.aws.client("apigateway").create_deployment(restApiId=inputs["restApi"])
-    return made["id"], {}
-
-
-@makes("aws:apigateway/stage:Stage")
-def stage(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Serve a deployment at a URL, which is the edge's."""
-    gateway = workshop.aws.client("apigateway")
-    api, name = inputs["restApi"], inputs["stageName"]
-    gateway.create_stage(restApiId=api, stageName=name, deploymentId=inputs["deployment"])
-    log = inputs.get("accessLogSettings")
-    if log:
-        if not gateway.get_account().get("cloudwatchRoleArn"):
-            raise LocalSetupError(
-                "CloudWatch Logs role ARN must be set in account settings to enable logging: "
-                "set sluice:front_door.manage_account_logging"
-            )
-        gateway.update_stage(
-            restApiId=api,
-            stageName=name,
-            patchOperations=[
-                {
-                    "op": "replace",
-                    "path": "/accessLogSettings/destinationArn",
-                    "value": log["destinationArn"],
-                },
-                {"op": "replace", "path": "/accessLogSettings/format", "value": log["format"]},
-            ],
-        )
-    aws = workshop.aws
-    return f"{api}-{name}", {
-        "invokeUrl": f"{workshop.invoke_base}/{api}/{name}",
-        "arn": f"arn:aws:apigateway:{aws.region}::/restapis/{api}/stages/{name}",
-        "executionArn": f"arn:aws:execute-api:{aws.region}:{aws.account}:{api}/{name}",
-    }
-
-
-@makes("aws:apigateway/methodSettings:MethodSettings")
-def method_settings(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Throttle the methods of a stage; the emulator has no metrics and no execution log."""
-    settings = inputs["settings"]
-    path = inputs["methodPath"]
-    workshop.aws.client("apigateway").update_stage(
-        restApiId=inputs["restApi"],
-        stageName=inputs["stageName"],
-        patchOperations=[
-            {
-                "op": "replace",
-                "path": f"/{path}/throttling/rateLimit",
-                "value": str(settings["throttlingRateLimit"]),
-            },
-            {
-                "op": "replace",
-                "path": f"/{path}/throttling/burstLimit",
-                "value": str(settings["throttlingBurstLimit"]),
-            },
-        ],
-    )
-    return name, {}
-
-
-@makes("aws:apigateway/account:Account")
-def account(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Set the role by which API Gateway writes logs."""
-    role: str = inputs["cloudwatchRoleArn"]
-    _check_trust(workshop, role)
-    workshop.aws.client("apigateway").update_account(
-        patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}]
-    )
-    return name, {}
-
-
-def _check_trust(workshop: Workshop, role_arn: str) -> None:
-    """Refuse a role that API Gateway may not take on; the emulator lets everybody take on every role."""
-    role = workshop.aws.client("iam").get_role(RoleName=role_arn.rpartition("/")[2])["Role"]
-    trusted = json.dumps(role["AssumeRolePolicyDocument"])
-    if "apigateway.amazonaws.com" not in trusted:
-        raise LocalSetupError(f"API Gateway does not have permission to assume the provided role {role_arn}")
 
 
 def _standin_uri(workshop: Workshop) -> str:

@@ -1,5 +1,8 @@
 """Makers for IAM."""
 
+import json
+
+from .compute import LocalSetupError
 from .registry import Inputs, Outputs, Workshop, auto_name, makes
 
 
@@ -28,3 +31,11 @@ def role_policy_attachment(workshop: Workshop, name: str, inputs: Inputs) -> tup
     """Give a role a policy of AWS's."""
     workshop.aws.client("iam").attach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
     return auto_name(name), {}
+
+
+def check_trust(workshop: Workshop, role_arn: str) -> None:
+    """Refuse a role that API Gateway may not take on; the emulator lets everybody take on every role."""
+    role = workshop.aws.client("iam").get_role(RoleName=role_arn.rpartition("/")[2])["Role"]
+    trusted = json.dumps(role["AssumeRolePolicyDocument"])
+    if "apigateway.amazonaws.com" not in trusted:
+        raise LocalSetupError(f"API Gateway does not have permission to assume the provided role {role_arn}")

@@ -1,7 +1,9 @@
 """Makers for SQS."""
 
+import json
 from typing import TYPE_CHECKING
 
+from .compute import LocalSetupError
 from .registry import Inputs, Outputs, Workshop, auto_name, makes
 
 if TYPE_CHECKING:
@@ -14,7 +16,11 @@ ATTRIBUTES: "dict[str, QueueAttributeNameType]" = {
     "redrivePolicy": "RedrivePolicy",
     "sqsManagedSseEnabled": "SqsManagedSseEnabled",
     "kmsMasterKeyId": "KmsMasterKeyId",
+    "contentBasedDeduplication": "ContentBasedDeduplication",
+    "deduplicationScope": "DeduplicationScope",
+    "fifoThroughputLimit": "FifoThroughputLimit",
 }
+FIFO = ".fifo"
 
 
 @makes("aws:sqs/queue:Queue")
@@ -22,10 +28,25 @@ def queue(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
     """Make a queue."""
     sqs = workshop.aws.client("sqs")
     attributes = {attribute: _text(inputs[key]) for key, attribute in ATTRIBUTES.items() if key in inputs}
-    physical = auto_name(name)
+    fifo = bool(inputs.get("fifoQueue"))
+    physical: str = inputs.get("name") or f"{auto_name(name)}{FIFO if fifo else ''}"
+    if physical.endswith(FIFO) != fifo:
+        raise LocalSetupError(f"a queue is FIFO and its name ends in {FIFO}, or neither: {physical}")
+    if fifo:
+        attributes["FifoQueue"] = "true"
+    _check_dead_letters(inputs.get("redrivePolicy"), fifo=fifo)
     url = sqs.create_queue(QueueName=physical, Attributes=attributes)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     return url, {"url": url, "arn": arn, "name": physical}
+
+
+def _check_dead_letters(redrive_policy: str | None, *, fifo: bool) -> None:
+    """Refuse a dead-letter queue of the other kind."""
+    if redrive_policy is None:
+        return
+    target: str = json.loads(redrive_policy)["deadLetterTargetArn"]
+    if target.endswith(FIFO) != fifo:
+        raise LocalSetupError("Dead-letter queue must be same type of queue as the source.")
 
 
 @makes("aws:sqs/queuePolicy:QueuePolicy")

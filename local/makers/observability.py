@@ -14,6 +14,7 @@ from .shapes import api_shape
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef
+    from mypy_boto3_logs.type_defs import MetricTransformationTypeDef
 
 EXCLUSION = re.compile(r'-(\w+|"[^"]+")')
 WORDS = re.compile(r'|(\w+|"\w+")( (\w+|"\w+"))*')
@@ -55,6 +56,7 @@ def metric_alarm(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Ou
             EvaluationPeriods="evaluationPeriods",
             DatapointsToAlarm="datapointsToAlarm",
             TreatMissingData="treatMissingData",
+            EvaluateLowSampleCountPercentile="evaluateLowSampleCountPercentiles",
             AlarmActions="alarmActions",
             OKActions="okActions",
         ),
@@ -91,6 +93,27 @@ def log_subscription_filter(workshop: Workshop, name: str, inputs: Inputs) -> tu
         filterName=physical,
         filterPattern=_pattern(inputs["filterPattern"]),
         destinationArn=destination,
+    )
+    return physical, {"name": physical}
+
+
+@makes("aws:cloudwatch/logMetricFilter:LogMetricFilter")
+def log_metric_filter(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
+    """Say what of a log becomes a metric; the edge counts it in the log that it writes."""
+    physical: str = inputs.get("name") or auto_name(name)
+    given = inputs["metricTransformation"]
+    transformation: MetricTransformationTypeDef = {
+        "metricName": given["name"],
+        "metricNamespace": given["namespace"],
+        "metricValue": given["value"],
+    }
+    if "defaultValue" in given:
+        transformation["defaultValue"] = float(given["defaultValue"])
+    workshop.aws.client("logs").put_metric_filter(
+        logGroupName=inputs["logGroupName"],
+        filterName=physical,
+        filterPattern=inputs["pattern"],
+        metricTransformations=[transformation],
     )
     return physical, {"name": physical}
 

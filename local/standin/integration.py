@@ -1,68 +1,101 @@
-"""API Gateway's AWS-service integrations, done here because the emulator's own know too little.
+"""API Gateway's integrations, done here because the emulator's own know too little: SQS, HTTP and MOCK.
 
-The emulator hands over the request with its whole context; this renders the request template, calls the
-service with the integration's role, chooses the integration response and renders the answer. What is deployed
-is read from the emulator, so nothing is known here that was not deployed.
+The emulator hands over the request with its whole context; this validates it, renders the request template,
+calls the service with the integration's role, chooses the integration response and renders the answer.
 """
 
 import json
 import os
 import re
+import secrets
 import time
-import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
-from http import HTTPStatus
+from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 
-from botocore.credentials import Credentials
-
-from . import signed, sqs_wire
+from . import deployed, http_backend, mappings, sqs_wire, validation
+from .deployed import Event, Integration, Method
+from .mappings import ConfigurationError
+from .validation import RefusalError
 from .velocity import Request, TemplateError, render
 
-CACHE_SECONDS = 1.0
-SESSION_SECONDS = 600.0
-ROOT = Credentials("test", "test")
-"""The emulator's root user, whose secret it does not check."""
-CREDENTIALS = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 DEFAULT_TYPE = "application/json"
 FAULT_HEADER = "x-edge-fault"
+"""Names the gateway response that is to be given in place of the answer that carries it."""
+DETAIL_HEADER = "x-edge-fault-detail"
+"""Tells, as JSON, what that gateway response's template can read of the error."""
 CONTEXT_HEADER = "x-edge-context"
-URI_PARAMETER = "local.integration.uri"
+CACHED_HEADER = "x-edge-cached"
+"""With it the edge says that it has the answer, and only wants to know whether the request may have it."""
+DOMAIN_HEADER = "x-edge-domain"
+"""With it the edge says which domain name was called."""
+TRACE_HEADER = "x-amzn-trace-id"
+ROOT_TRACE = re.compile(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24})")
 SQS_URI = re.compile(r"arn:[^:]+:apigateway:(?P<region>[^:]+):sqs:path/(?P<queue>\d+/[^/]+)")
+NOT_ANSWERED = "Network error communicating with endpoint"
+TIMED_OUT = "Endpoint request timed out"
 
-Event = Mapping[str, Any]
+Context = dict[str, Any]
 Response = dict[str, Any]
 
 
-class ConfigurationError(Exception):
-    """The API is deployed in a way that API Gateway answers with a 500 of its own."""
-
-
 @dataclass(frozen=True)
-class Integration:
-    """One deployed integration."""
+class Answer:
+    """What an integration answered."""
 
-    uri: str
-    role: str
-    request_templates: Mapping[str, str]
-    request_parameters: Mapping[str, str]
-    responses: Mapping[str, Mapping[str, Any]]
+    status: int
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    called: bool = True
+    """Whether anybody was asked."""
+    milliseconds: int = 0
 
 
 def handler(event: Event, _context: object) -> Response:
     """Answer the emulator as a proxy integration does."""
     context = template_context(event)
     try:
-        answer = answer_to(event, context, deployed(event))
+        answer = answer_to(event, context, deployed.method_for(event))
+    except RefusalError as refusal:
+        answer = fault(refusal.fault, context, refusal.message, refusal.reason)
     except (ConfigurationError, TemplateError) as error:
         print(f"integration cannot work: {error}")
-        return {"statusCode": 500, "headers": {FAULT_HEADER: "API_CONFIGURATION_ERROR"}, "body": "{}"}
+        answer = fault("API_CONFIGURATION_ERROR", context)
+    except TimeoutError:
+        answer = fault("INTEGRATION_TIMEOUT", context, TIMED_OUT)
+    except (OSError, HTTPException) as error:
+        print(f"integration failed: {error}")
+        answer = fault("INTEGRATION_FAILURE", context, NOT_ANSWERED)
     print(json.dumps({"requestId": context["requestId"], "status": answer["statusCode"]}))
     return answer
 
 
-def template_context(event: Event) -> dict[str, Any]:
+def fault(kind: str, context: Context, message: str = "", reason: str = "") -> Response:
+    """Return what makes the edge give a gateway response.
+
+    Args:
+        kind: its type.
+        context: the request's context.
+        message: the error's own message; none for that of the type.
+        reason: what validation found.
+    """
+    detail = {key: value for key, value in (("message", message), ("validation", reason)) if value}
+    headers = {FAULT_HEADER: kind, CONTEXT_HEADER: json.dumps(seen(context))}
+    if detail:
+        headers[DETAIL_HEADER] = json.dumps(detail)
+    return {"statusCode": 500, "headers": headers, "body": "{}"}
+
+
+def seen(context: Context, answer: Answer | None = None) -> dict[str, Any]:
+    """Return what the edge has to know of a request for its log and its metrics."""
+    known = {"requestId": context["requestId"], "authorizer": context["authorizer"]}
+    if answer is None or not answer.called:
+        return known
+    return {**known, "integrationStatus": answer.status, "integrationLatency": answer.milliseconds}
+
+
+def template_context(event: Event) -> Context:
     """Return ``$context`` as API Gateway fills it for this request."""
     given = event["requestContext"]
     names = (
@@ -73,46 +106,140 @@ def template_context(event: Event) -> dict[str, Any]:
     context = {name: given[name] for name in names if given.get(name) is not None}
     context["identity"] = {key: value for key, value in given.get("identity", {}).items() if value}
     context["authorizer"] = dict(given.get("authorizer") or {})
+    if domain := mappings.header(event.get("headers") or {}, DOMAIN_HEADER):
+        context |= {"domainName": domain, "domainPrefix": domain.partition(".")[0]}
     return context
 
 
-def answer_to(event: Event, context: dict[str, Any], integration: Integration) -> Response:
+def answer_to(event: Event, context: Context, method: Method) -> Response:
     """Carry a request to the service and its answer back."""
     request = request_of(event)
-    form = render(request_template(integration, request), request, context, event.get("stageVariables")).text
-    headers = request_headers(integration)
+    validation.check(request, method.checks)
+    if mappings.header(event.get("headers") or {}, CACHED_HEADER):
+        return {"statusCode": 200, "headers": {CONTEXT_HEADER: json.dumps(seen(context))}, "body": ""}
+    if deployed.traced(event):
+        context["xrayTraceId"] = trace_id(request)
+    variables = event.get("stageVariables") or {}
+    answer = ask(method.integration, request, context, variables)
+    return response_from(answer, method.integration, request, context, variables)
+
+
+def trace_id(request: Request) -> str:
+    """Return the id of the caller's trace, or of a new one ("Tracing header", AWS X-Ray guide)."""
+    given = ROOT_TRACE.search(mappings.header(request.headers, TRACE_HEADER) or "")
+    return given[1] if given else f"1-{int(time.time()):08x}-{secrets.token_hex(12)}"
+
+
+def ask(integration: Integration, request: Request, context: Context, variables: Mapping[str, str]) -> Answer:
+    """Return what the integration answers to a request."""
+    template = request_template(integration, request)
+    if template is not None:
+        validation.check_readable(request, template)
+    text = request.body if template is None else render(template, request, context, variables).text
+    started = time.monotonic()
+    match integration.kind:
+        case "MOCK":
+            return mock(integration, text, templated=template is not None)
+        case "HTTP":
+            answer = from_http(integration, request, context)
+        case "AWS":
+            answer = from_sqs(integration, text, request, context)
+        case _:
+            raise ConfigurationError(f"this stand-in knows no integration of type {integration.kind}")
+    return Answer(**{**vars(answer), "milliseconds": round((time.monotonic() - started) * 1000)})
+
+
+def mock(integration: Integration, text: str, *, templated: bool) -> Answer:
+    """Return what a MOCK answers: the status that its request template tells.
+
+    Where no template was applied and the request tells of no status, that is the one of the response without
+    a pattern ("Mock integrations for REST APIs in API Gateway").
+    """
+    try:
+        status = json.loads(text)["statusCode"]
+    except (ValueError, TypeError, KeyError):
+        status = None
+    if status is None and not templated:
+        return Answer(int(default(integration.responses)["statusCode"]), "", called=False)
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise ConfigurationError("statusCode should be an integer which defined in request template")
+    return Answer(status, "", called=False)
+
+
+def from_sqs(integration: Integration, form: str, request: Request, context: Context) -> Answer:
+    """Return what SQS answers to a form."""
     target = SQS_URI.fullmatch(integration.uri)
     if target is None:
         raise ConfigurationError(f"this stand-in knows SQS by path only, not {integration.uri}")
-    service = sqs_wire.post(
+    parts = mapped(integration, request, context)
+    if parts.path or parts.query:
+        raise ConfigurationError("this stand-in maps headers only to SQS")
+    answer = sqs_wire.post(
         f"{os.environ['AWS_ENDPOINT_URL']}/{target['queue']}",
         form,
-        headers,
-        assumed(integration.role),
+        parts.headers,
+        deployed.assumed(integration.role),
         target["region"],
     )
-    return response_from(service, integration, context)
+    return Answer(answer.status, answer.body)
 
 
-def response_from(service: signed.Answer, integration: Integration, context: dict[str, Any]) -> Response:
+def from_http(integration: Integration, request: Request, context: Context) -> Answer:
+    """Return what an HTTP back end answers."""
+    parts = mapped(integration, request, context)
+    given = {
+        "Accept": DEFAULT_TYPE,
+        "User-Agent": f"AmazonAPIGateway_{context['apiId']}",
+        "x-amzn-apigateway-api-id": context["apiId"],
+    }
+    named = {name.lower() for name in parts.headers}
+    headers = {name: value for name, value in given.items() if name.lower() not in named} | {**parts.headers}
+    url = http_backend.url_of(integration.uri, parts)
+    reply = http_backend.get(url, headers, integration.timeout_seconds)
+    return Answer(reply.status, reply.body, reply.headers)
+
+
+def mapped(integration: Integration, request: Request, context: Context) -> http_backend.Parts:
+    """Return what the request parameters make of a request, without what is absent."""
+    found: dict[str, dict[str, str]] = {"path": {}, "querystring": {}, "header": {}}
+    for target, source in integration.request_parameters.items():
+        place, name = mappings.name_of(target)
+        if place not in found:
+            raise ConfigurationError(f"this stand-in maps path, querystring and header, not {target}")
+        value = mappings.request_value(source, request, context)
+        if value is not None:
+            found[place][name] = value
+    return http_backend.Parts(found["path"], found["querystring"], found["header"])
+
+
+def response_from(
+    service: Answer,
+    integration: Integration,
+    request: Request,
+    context: Context,
+    variables: Mapping[str, str] | None = None,
+) -> Response:
     """Choose the integration response by the service's status, and render it."""
     chosen = select(integration.responses, service.status)
     templates = chosen.get("responseTemplates") or {}
     template = templates.get(DEFAULT_TYPE)
     status, body, headers = int(chosen["statusCode"]), service.body, {"Content-Type": DEFAULT_TYPE}
-    for target, source in (chosen.get("responseParameters") or {}).items():
-        headers[target.removeprefix("method.response.header.")] = literal(source)
+    replace(headers, mappings.method_headers(chosen.get("responseParameters") or {}, service.headers))
     if template is not None:
-        rendered = render(template, Request(service.body), context)
+        answered = Request(service.body, request.headers, request.query, request.path)
+        rendered = render(template, answered, context, variables)
         body, status = rendered.text, rendered.status or status
-        headers |= rendered.headers
-    seen = {
-        "requestId": context["requestId"],
-        "integrationStatus": service.status,
-        "authorizer": context["authorizer"],
-    }
-    headers[CONTEXT_HEADER] = json.dumps(seen)
+        replace(headers, rendered.headers)
+    headers[CONTEXT_HEADER] = json.dumps(seen(context, service))
     return {"statusCode": status, "headers": headers, "body": body}
+
+
+def replace(headers: dict[str, str], others: Mapping[str, str]) -> None:
+    """Put headers in the place of those of the same name, in whatever case."""
+    for name, value in others.items():
+        for known in [each for each in headers if each.lower() == name.lower()]:
+            del headers[known]
+        headers[name] = value
 
 
 def request_of(event: Event) -> Request:
@@ -120,40 +247,30 @@ def request_of(event: Event) -> Request:
     headers = {
         key: value for key, value in (event.get("headers") or {}).items() if not key.startswith("x-edge-")
     }
+    # Of several values of one name the last one counts.
+    several = event.get("multiValueQueryStringParameters") or {}
     return Request(
         body=event.get("body") or "",
         headers=headers,
-        query=event.get("queryStringParameters") or {},
+        query={name: values[-1] for name, values in several.items() if values},
         path=event.get("pathParameters") or {},
     )
 
 
-def request_template(integration: Integration, request: Request) -> str:
-    """Return the template for the request's content type; the emulator has refused what has none."""
-    lowered = {key.lower(): value for key, value in request.headers.items()}
-    content_type = (lowered.get("content-type") or DEFAULT_TYPE).partition(";")[0].strip().lower()
+def request_template(integration: Integration, request: Request) -> str | None:
+    """Return the template for a request's content type; none where the request is passed through.
+
+    Raises:
+        RefusalError: if the integration takes no such content type.
+    """
+    content_type = validation.media_type(request)
     template = integration.request_templates.get(content_type)
-    if template is None:
-        raise ConfigurationError(f"no request template for {content_type}: it would be passed through")
-    return template
-
-
-def request_headers(integration: Integration) -> dict[str, str]:
-    """Return the headers that the service gets."""
-    headers = {}
-    for target, source in integration.request_parameters.items():
-        kind, _, name = target.rpartition(".")
-        if kind != "integration.request.header":
-            raise ConfigurationError(f"this stand-in maps headers only, not {target}")
-        headers[name] = literal(source)
-    return headers
-
-
-def literal(source: str) -> str:
-    """Return the text of a quoted mapping expression."""
-    if len(source) < 2 or not source[0] == source[-1] == "'":  # noqa: PLR2004 - two quotes
-        raise ConfigurationError(f"this stand-in maps quoted text only, not {source}")
-    return source[1:-1]
+    if template is not None:
+        return template
+    passes = {"WHEN_NO_MATCH": True, "WHEN_NO_TEMPLATES": not integration.request_templates}
+    if passes.get(integration.passthrough):
+        return None
+    raise RefusalError("UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type")
 
 
 def select(responses: Mapping[str, Mapping[str, Any]], status: int) -> Mapping[str, Any]:
@@ -162,64 +279,16 @@ def select(responses: Mapping[str, Mapping[str, Any]], status: int) -> Mapping[s
         pattern = response.get("selectionPattern")
         if pattern and re.fullmatch(pattern, str(status)):
             return response
+    return default(responses, status)
+
+
+def default(responses: Mapping[str, Mapping[str, Any]], status: int | None = None) -> Mapping[str, Any]:
+    """Return the integration response that has no pattern.
+
+    Raises:
+        ConfigurationError: if each has one.
+    """
     for response in responses.values():
         if not response.get("selectionPattern"):
             return response
     raise ConfigurationError(f"no integration response fits {status}")
-
-
-_integrations: dict[tuple[str, str, str], tuple[float, Integration]] = {}
-
-
-def deployed(event: Event) -> Integration:
-    """Return the integration that this request is for, as the emulator has it."""
-    given = event["requestContext"]
-    key = (given["apiId"], given["resourceId"], given["httpMethod"])
-    read, integration = _integrations.get(key, (0.0, None))
-    if integration is None or time.monotonic() - read > CACHE_SECONDS:
-        path = f"/restapis/{key[0]}/resources/{key[1]}/methods/{key[2]}/integration"
-        integration = integration_of(json.loads(_as_root("apigateway", "GET", path)))
-        _integrations[key] = (time.monotonic(), integration)
-    return integration
-
-
-def integration_of(known: Mapping[str, Any]) -> Integration:
-    """Return an integration as it was deployed; the maker hid its URI among the request parameters."""
-    parameters = dict(known["requestParameters"])
-    return Integration(
-        uri=parameters.pop(URI_PARAMETER),
-        role=known["credentials"],
-        request_templates=known.get("requestTemplates") or {},
-        request_parameters=parameters,
-        responses=known.get("integrationResponses") or {},
-    )
-
-
-_sessions: dict[str, tuple[float, Credentials]] = {}
-
-
-def assumed(role: str) -> Credentials:
-    """Return credentials of the integration's role, so that its policy counts."""
-    taken, credentials = _sessions.get(role, (0.0, None))
-    if credentials is None or time.monotonic() - taken > SESSION_SECONDS:
-        form = {
-            "Action": "AssumeRole",
-            "Version": "2011-06-15",
-            "RoleArn": role,
-            "RoleSessionName": "apigateway",
-        }
-        answer = _as_root("sts", "POST", "/", urllib.parse.urlencode(form))
-        found = {name: re.search(f"<{name}>([^<]+)<", answer) for name in CREDENTIALS}
-        credentials = Credentials(*(match[1] for match in found.values() if match))
-        _sessions[role] = (time.monotonic(), credentials)
-    return credentials
-
-
-def _as_root(service: str, method: str, path: str, body: str = "") -> str:
-    """Call the emulator with its root credentials: API Gateway itself stands outside the account."""
-    headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
-    caller = signed.Caller(ROOT, service, os.environ["AWS_REGION"], headers)
-    answer = signed.call(caller, method, f"{os.environ['AWS_ENDPOINT_URL']}{path}", body)
-    if answer.status != HTTPStatus.OK:
-        raise ConfigurationError(f"{service} answered {answer.status}: {answer.body}")
-    return answer.body

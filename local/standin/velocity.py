@@ -9,9 +9,9 @@ import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
-import airspeed
+from . import engine
 
 JSON_STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\['([^']*)'\]")
 
@@ -51,8 +51,8 @@ def render(
 
     Raises:
         TemplateError: where API Gateway would answer 500, or where a template asks for what is not known
-            here. A bare ``#if($x)`` is no such place, though this engine takes an absent ``$x`` as true and
-            API Gateway's does not: compare with a value.
+            here. A reference to nothing is no such place: it is left out, as API Gateway does, though
+            Velocity's documentation has it printed as it stands. Write ``$!x``, on which all agree.
     """
     override: dict[str, Any] = {"status": None, "header": {}}
     scope = {
@@ -62,13 +62,12 @@ def render(
         "stageVariables": dict(stage_variables or {}),
     }
     try:
-        text: str = airspeed.Template(template).merge(scope)
-    except TemplateError:
-        raise
+        text = engine.merge(template, scope)
+        status = int(override["status"]) if override["status"] is not None else None
     except Exception as error:
         raise TemplateError(f"{type(error).__name__}: {error}") from error
-    status = override["status"]
-    return Rendered(text, int(status) if status is not None else None, dict(override["header"]))
+    headers = {name: engine.text_of(value) for name, value in override["header"].items() if value is not None}
+    return Rendered(text, status, headers)
 
 
 class Input:
@@ -87,7 +86,7 @@ class Input:
     def json(self, expression: str) -> str:
         """Return the JSON of what is at a JSON path; an absent value is an empty string."""
         found = json_path(self.body, expression)
-        return json.dumps(found if found is not None else "", ensure_ascii=False)
+        return _json_of(found if found is not None else "")
 
     def params(self, name: str | None = None) -> Any:  # noqa: ANN401 - a value, or the map of all
         """Return a parameter by name, looked for in path, query and headers, or the map of all."""
@@ -103,31 +102,34 @@ class Input:
 
 
 class Util:
-    """``$util``; the names are API Gateway's."""
+    """``$util``; the names are API Gateway's. Only text finds these methods: put anything else in quotes."""
 
     def urlEncode(self, text: str) -> str:  # noqa: N802
-        """Encode for a form (Java's URLEncoder: a space is ``+``)."""
-        return urllib.parse.quote_plus(str(text), safe="*-._").replace("~", "%7E")
+        """Encode for a form (Java's URLEncoder: a space is ``+``, half a surrogate pair is ``?``)."""
+        encoded = urllib.parse.quote_plus(_checked(text), safe="*-._", errors="replace")
+        return encoded.replace("~", "%7E")
 
     def urlDecode(self, text: str) -> str:  # noqa: N802
         """Decode what a form holds."""
-        return urllib.parse.unquote_plus(str(text))
+        return urllib.parse.unquote_plus(_checked(text))
 
     def base64Encode(self, text: str) -> str:  # noqa: N802
         """Encode in base 64."""
-        return base64.b64encode(str(text).encode()).decode()
+        return base64.b64encode(_checked(text).encode(errors="replace")).decode()
 
     def base64Decode(self, text: str) -> str:  # noqa: N802
         """Decode from base 64."""
-        return base64.b64decode(text).decode()
+        return base64.b64decode(_checked(text), validate=True).decode(errors="replace")
 
     def escapeJavaScript(self, text: str) -> str:  # noqa: N802
         """Escape for a JavaScript string (single quotes too, as API Gateway does)."""
-        return json.dumps(str(text))[1:-1].replace("'", "\\'").replace("/", "\\/")
+        # The one character that JSON escapes here and Java does not.
+        escaped = "\x7f".join(json.dumps(part)[1:-1] for part in _checked(text).split("\x7f"))
+        return _capital_escapes(escaped).replace("'", "\\'").replace("/", "\\/")
 
     def parseJson(self, text: str) -> Any:  # noqa: ANN401, N802
         """Return the object that a JSON text tells of."""
-        return json.loads(text)
+        return _parsed(_checked(text))
 
 
 def json_path(text: str, expression: str) -> Any:  # noqa: ANN401 - any JSON
@@ -135,8 +137,8 @@ def json_path(text: str, expression: str) -> Any:  # noqa: ANN401 - any JSON
     if not expression.startswith("$"):
         raise TemplateError(f"not a JSON path: {expression}")
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = _parsed(text)
+    except (ValueError, RecursionError):
         return None
     position = 1
     while position < len(expression):
@@ -153,3 +155,27 @@ def _step(found: Any, key: str | int) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(key, int):
         return found[key] if isinstance(found, list) and key < len(found) else None
     return found.get(key) if isinstance(found, dict) else None
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401 - any JSON
+    return json.loads(text, parse_constant=_no_json)
+
+
+def _no_json(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _json_of(value: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return JSON as Java's Jackson writes it."""
+    return _capital_escapes(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def _capital_escapes(text: str) -> str:
+    r"""Return JSON with ``\u001F`` in place of ``\u001f``."""
+    return re.sub(r"\\u(....)|\\.", lambda each: f"\\u{each[1].upper()}" if each[1] else each[0], text)
+
+
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise TemplateError(f"$util takes text only, not {text!r}")
+    return text

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pulumi
 
-from components import Authorizer, Consumer, Dashboard, FrontDoor, Limiter
+from components import AlarmTopic, Authorizer, Consumer, Dashboard, EncryptionKey, FrontDoor, Limiter
+from components.front_door_metrics import FrontDoorNames
 from sluice import tokens
 
 from .recording import ACCOUNT, REGION, Plan, arn, component_plan
@@ -17,11 +18,12 @@ KEY = arn("kms", "key/0a1b2c3d")
 TOPIC = arn("sns", "alarms")
 DECIDER = arn("lambda", "function:decider")
 QUEUE_ARN = arn("sqs", "orders")
+QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/orders"
 SHARED = {"kms_key_arn": KEY, "alarm_topic_arn": TOPIC, "log_retention_days": 90}
 DIGESTS = {"ci": tokens.digest("sluice_one"), "web": tokens.digest("sluice_two")}
 CONSUMER_ARGS: Mapping[str, object] = {
     "queue_arn": QUEUE_ARN,
-    "queue_url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/orders",
+    "queue_url": QUEUE_URL,
     "queue_visibility_timeout_seconds": 180,
     "code": str(ROOT / "examples" / "recorder"),
     "entry": "recorder:record_handler",
@@ -46,7 +48,103 @@ LIMITER_NAMES = {
     "api": "door-api",
     "stage": "v1",
 }
-FRONT_DOOR_NAMES = {"api": "door-api", "stage": "v1", "queue": "door-queue", "dead_letter_queue": "door-dead"}
+FRONT_DOOR_NAMES: FrontDoorNames = {
+    "api": "door-api",
+    "stage": "v1",
+    "namespace": "Sluice/sluice-test-door",
+    "queues": [{"queue": "door-queue", "dead_letter_queue": "door-dead"}, {"queue": "orders"}],
+    "cached": True,
+}
+CERTIFICATE = arn("acm", "certificate/0a1b2c3d")
+ZONE = "Z0123456789ABCDEFGHIJ"
+DOMAIN: Mapping[str, object] = {"domain_name": "api.example.com"}
+ZONED: Mapping[str, object] = {**DOMAIN, "hosted_zone_id": ZONE, "base_path": "shop"}
+CERTIFIED: Mapping[str, object] = {**DOMAIN, "certificate_arn": CERTIFICATE}
+MUTUAL_TLS: Mapping[str, object] = {
+    **CERTIFIED,
+    "truststore_uri": "s3://example-trust/clients.pem",
+    "truststore_version": "3",
+    "ownership_certificate_arn": arn("acm", "certificate/4e5f6a7b"),
+}
+EXISTING_API: Mapping[str, object] = {
+    "api_id": "z9y8x7w6v5",
+    "api_name": "shop",
+    "root_resource_id": "abc123def4",
+}
+EXISTING_QUEUE: Mapping[str, object] = {"queue_arn": QUEUE_ARN, "queue_url": QUEUE_URL}
+QUEUES: Mapping[str, object] = {
+    "queues": [
+        {"name": "events", "max_receive_count": 3, "max_message_size": 4096},
+        {
+            "name": "orders",
+            "fifo": True,
+            "content_based_deduplication": True,
+            "high_throughput": True,
+            "visibility_timeout_seconds": 60,
+        },
+        {"name": "theirs", **EXISTING_QUEUE},
+    ]
+}
+SCHEMA: Mapping[str, object] = {
+    "type": "object",
+    "required": ["id"],
+    "properties": {"id": {"type": "string", "minLength": 1}, "total": {"type": "number", "minimum": 0}},
+}
+ROUTES: Mapping[str, object] = {
+    "routes": [
+        {"path": "events", "batch": True, "schema": {"type": "object"}, "attributes": {"kind": "body.kind"}},
+        {
+            "path": "orders/{shop}",
+            "method": "PUT",
+            "queue": "orders",
+            "content_types": ["application/json", "application/vnd.shop.order+json"],
+            "required_headers": ["X-Tenant"],
+            "required_query": ["source"],
+            "schema": SCHEMA,
+            "attributes": {"shop": "path.shop", "tenant": "header.X-Tenant", "page": "query.page"},
+            "group_id": "path.shop",
+            "success_status": 200,
+            "throttle_rate": 200,
+            "throttle_burst": 100,
+        },
+        {"path": "orders/{shop}/notes", "content_types": ["text/plain"], "delay_seconds": 1},
+        {"path": "theirs", "method": "PATCH", "queue": "theirs", "answer": "sqs", "success_status": 204},
+    ]
+}
+READS: Mapping[str, object] = {
+    "reads": [
+        {
+            "path": "catalog/{sku}",
+            "url": "https://backend.example.com/v2/catalog/{sku}",
+            "query": ["page"],
+            "headers": ["Accept-Language"],
+            "cache_ttl_seconds": 60,
+            "timeout_ms": 5000,
+        },
+        {"path": "status", "url": "https://backend.example.com/status"},
+    ],
+    "health_path": "health",
+}
+PLANS: Mapping[str, object] = {
+    "usage_plans": [
+        {
+            "name": "gold",
+            "keys": ["acme", "globex"],
+            "throttle_rate": 500,
+            "throttle_burst": 250,
+            "quota_limit": 1_000_000,
+        },
+        {
+            "name": "trial",
+            "keys": ["guest"],
+            "quota_limit": 20,
+            "quota_period": "WEEK",
+            "quota_offset": 1,
+        },
+        {"name": "partners"},
+    ]
+}
+CORS: Mapping[str, object] = {"cors_origins": ["https://shop.example.com", "https://admin.example.com"]}
 
 
 @dataclass(frozen=True)
@@ -60,8 +158,14 @@ class Case:
 
 
 ALL_OF_AUTHORIZER = frozenset({"function_arn", "function_name", "log_group_name"})
+WITHOUT_DOMAIN = frozenset({"domain_name", "domain_target", "domain_target_zone_id", "certificate_arn"})
+WITHOUT_AUTHORIZER = frozenset({"authorizer_id"})
+WITHOUT_EXECUTION_LOG = frozenset({"execution_log_name", "execution_log_arn"})
+WITHOUT_DEAD_LETTERS = frozenset({"dead_letter_queue_arn", "dead_letter_queue_url", "dead_letter_queue_name"})
+PLAIN = WITHOUT_DOMAIN | WITHOUT_AUTHORIZER | WITHOUT_EXECUTION_LOG
+"""What most front doors have not."""
 CASES = {
-    "front door": Case(FrontDoor),
+    "front door": Case(FrontDoor, {}, PLAIN),
     "front door with everything": Case(
         FrontDoor,
         {
@@ -82,6 +186,55 @@ CASES = {
             "log_principal": True,
             **SHARED,
         },
+        WITHOUT_DOMAIN | WITHOUT_EXECUTION_LOG,
+    ),
+    "front door with routes and queues": Case(FrontDoor, {**QUEUES, **ROUTES, **SHARED}, PLAIN),
+    "front door with a FIFO queue": Case(
+        FrontDoor,
+        {
+            "fifo": True,
+            "high_throughput": True,
+            "routes": [{"path": "orders", "group_id": "body.shop", "deduplication_id": "body.id"}],
+            "kms_key_arn": KEY,
+        },
+        PLAIN,
+    ),
+    "front door with reads": Case(FrontDoor, {**READS, "cache_size_gb": "1.6"}, PLAIN),
+    "front door for browsers": Case(
+        FrontDoor, {**READS, **CORS, "authorizer_function_arn": DECIDER}, PLAIN - WITHOUT_AUTHORIZER
+    ),
+    "front door with usage plans": Case(FrontDoor, {**READS, **PLANS, **CORS}, PLAIN),
+    "front door with a domain in a zone": Case(FrontDoor, ZONED, PLAIN - WITHOUT_DOMAIN),
+    "front door with a domain and a certificate": Case(FrontDoor, CERTIFIED, PLAIN - WITHOUT_DOMAIN),
+    "front door with mutual TLS": Case(FrontDoor, MUTUAL_TLS, PLAIN - WITHOUT_DOMAIN),
+    "front door for some networks": Case(
+        FrontDoor,
+        {"allow_cidrs": ["203.0.113.0/24", "2001:db8::/32"], "deny_cidrs": ["203.0.113.7/32"]},
+        PLAIN,
+    ),
+    "private front door": Case(
+        FrontDoor,
+        {"vpc_endpoint_ids": ["vpce-0a1b2c3d4e5f60718"], "allow_cidrs": ["10.0.0.0/8"]},
+        PLAIN,
+    ),
+    "front door in an API that exists": Case(
+        FrontDoor,
+        {**EXISTING_API, **READS, **SHARED, "authorizer_function_arn": DECIDER, "path": "orders/new"},
+        PLAIN - WITHOUT_AUTHORIZER,
+    ),
+    "front door to a queue that exists": Case(
+        FrontDoor, {**EXISTING_QUEUE, **SHARED}, PLAIN | WITHOUT_DEAD_LETTERS
+    ),
+    "front door that tells more": Case(
+        FrontDoor,
+        {"problem_json": True, "execution_log": "ERROR", "tracing": True, **READS, **CORS, **SHARED},
+        PLAIN - WITHOUT_EXECUTION_LOG,
+    ),
+    "encryption key": Case(EncryptionKey),
+    "encryption key with everything": Case(EncryptionKey, {"deletion_window_days": 7, **SHARED}),
+    "alarm topic": Case(AlarmTopic),
+    "alarm topic with everything": Case(
+        AlarmTopic, {"emails": ["oncall@example.com", "ops+sluice@example.com"], **SHARED}
     ),
     "authorizer none": Case(Authorizer, {"kind": "none"}, ALL_OF_AUTHORIZER),
     "authorizer function": Case(

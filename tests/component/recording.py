@@ -33,6 +33,21 @@ ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 BUCKET = "aws:s3/bucket:Bucket"
 BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
 IP_SET = "aws:wafv2/ipSet:IpSet"
+SNS_TOPIC = "aws:sns/topic:Topic"
+SNS_TOPIC_POLICY = "aws:sns/topicPolicy:TopicPolicy"
+KMS_KEY = "aws:kms/key:Key"
+REST_API = "aws:apigateway/restApi:RestApi"
+REST_API_POLICY = "aws:apigateway/restApiPolicy:RestApiPolicy"
+API_RESOURCE = "aws:apigateway/resource:Resource"
+METHOD = "aws:apigateway/method:Method"
+MODEL = "aws:apigateway/model:Model"
+VALIDATOR = "aws:apigateway/requestValidator:RequestValidator"
+INTEGRATION = "aws:apigateway/integration:Integration"
+INTEGRATION_RESPONSE = "aws:apigateway/integrationResponse:IntegrationResponse"
+METHOD_RESPONSE = "aws:apigateway/methodResponse:MethodResponse"
+GATEWAY_RESPONSE = "aws:apigateway/response:Response"
+METHOD_SETTINGS = "aws:apigateway/methodSettings:MethodSettings"
+RECORD = "aws:route53/record:Record"
 
 Values = dict[str, Any]
 
@@ -52,7 +67,8 @@ def identifier(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
-def _queue(name: str, _inputs: Values) -> Values:
+def _queue(name: str, inputs: Values) -> Values:
+    name = f"{name}.fifo" if inputs.get("fifoQueue") else name
     url = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"
     return {"id": url, "url": url, "name": name, "arn": arn("sqs", name)}
 
@@ -139,6 +155,54 @@ def _alarm(name: str, _inputs: Values) -> Values:
     return {"id": name, "name": name, "arn": arn("cloudwatch", f"alarm:{name}")}
 
 
+def _topic(name: str, _inputs: Values) -> Values:
+    return {"id": arn("sns", name), "name": name, "arn": arn("sns", name)}
+
+
+def _key(name: str, _inputs: Values) -> Values:
+    number = identifier(name)
+    return {"id": number, "keyId": number, "arn": arn("kms", f"key/{number}")}
+
+
+def _usage_plan(name: str, inputs: Values) -> Values:
+    return {"id": identifier(name)[:6], "arn": arn("apigateway", f"/usageplans/{inputs['name']}")}
+
+
+def _api_key(name: str, inputs: Values) -> Values:
+    key = identifier(name)[:10]
+    return {"id": key, "arn": arn("apigateway", f"/apikeys/{inputs['name']}"), "value": f"value-of-{key}"}
+
+
+def _domain(_name: str, inputs: Values) -> Values:
+    called = inputs["domainName"]
+    return {
+        "id": called,
+        "arn": f"arn:aws:apigateway:{REGION}::/domainnames/{called}",
+        "regionalDomainName": f"d-1a2b3c4d5e.execute-api.{REGION}.amazonaws.com",
+        "regionalZoneId": "Z1U9ULNL0V5AJ3",
+    }
+
+
+def _certificate(name: str, inputs: Values) -> Values:
+    certificate = arn("acm", f"certificate/{identifier(name)}")
+    asked = {
+        "domainName": inputs["domainName"],
+        "resourceRecordName": f"_6a7b8c.{inputs['domainName']}.",
+        "resourceRecordType": "CNAME",
+        "resourceRecordValue": "_9d0e1f.acm-validations.aws.",
+    }
+    return {"id": certificate, "arn": certificate, "domainValidationOptions": [asked]}
+
+
+def _validation(_name: str, inputs: Values) -> Values:
+    return {"id": "2026-01-01 00:00:00 +0000 UTC", "certificateArn": inputs["certificateArn"]}
+
+
+def _record(_name: str, inputs: Values) -> Values:
+    called = inputs["name"].removesuffix(".")
+    return {"id": f"{inputs['zoneId']}_{called}_{inputs['type']}", "fqdn": called}
+
+
 def _dashboard(_name: str, inputs: Values) -> Values:
     shown = inputs["dashboardName"]
     return {"id": shown, "dashboardArn": f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{shown}"}
@@ -163,18 +227,34 @@ OUTPUTS: Mapping[str, Callable[[str, Values], Values]] = {
     "aws:lambda/eventSourceMapping:EventSourceMapping": _mapping,
     "aws:lambda/permission:Permission": _just_an_id,
     TABLE: _table,
-    "aws:apigateway/restApi:RestApi": _rest_api,
+    REST_API: _rest_api,
     "aws:apigateway/authorizer:Authorizer": _authorizer,
-    "aws:apigateway/resource:Resource": _just_an_id,
-    "aws:apigateway/method:Method": _just_an_id,
-    "aws:apigateway/integration:Integration": _just_an_id,
-    "aws:apigateway/methodResponse:MethodResponse": _just_an_id,
-    "aws:apigateway/integrationResponse:IntegrationResponse": _just_an_id,
-    "aws:apigateway/response:Response": _just_an_id,
+    API_RESOURCE: _just_an_id,
+    METHOD: _just_an_id,
+    INTEGRATION: _just_an_id,
+    METHOD_RESPONSE: _just_an_id,
+    INTEGRATION_RESPONSE: _just_an_id,
+    GATEWAY_RESPONSE: _just_an_id,
     "aws:apigateway/deployment:Deployment": _just_an_id,
     "aws:apigateway/stage:Stage": _stage,
-    "aws:apigateway/methodSettings:MethodSettings": _just_an_id,
+    METHOD_SETTINGS: _just_an_id,
     "aws:apigateway/account:Account": _just_an_id,
+    VALIDATOR: _just_an_id,
+    MODEL: _just_an_id,
+    REST_API_POLICY: _just_an_id,
+    "aws:apigateway/usagePlan:UsagePlan": _usage_plan,
+    "aws:apigateway/apiKey:ApiKey": _api_key,
+    "aws:apigateway/usagePlanKey:UsagePlanKey": _just_an_id,
+    "aws:apigateway/domainName:DomainName": _domain,
+    "aws:apigateway/basePathMapping:BasePathMapping": _just_an_id,
+    "aws:acm/certificate:Certificate": _certificate,
+    "aws:acm/certificateValidation:CertificateValidation": _validation,
+    RECORD: _record,
+    "aws:cloudwatch/logMetricFilter:LogMetricFilter": _just_an_id,
+    SNS_TOPIC: _topic,
+    SNS_TOPIC_POLICY: _just_an_id,
+    "aws:sns/topicSubscription:TopicSubscription": _just_an_id,
+    KMS_KEY: _key,
     BUCKET: _bucket,
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _just_an_id,
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": _just_an_id,
@@ -218,6 +298,10 @@ class Registration:
     """URNs, of ``depends_on`` and of the inputs together."""
     ignore_changes: tuple[str, ...]
     retain_on_delete: bool
+    delete_before_replace: bool
+    replace_on_changes: tuple[str, ...]
+    aliases: tuple[str, ...]
+    """The names that it had before."""
     provider: str
     """The URN and id of the provider that was chosen for it; empty for the default one."""
     secrets: frozenset[str]
@@ -310,6 +394,9 @@ class Recorder(mocks.MockMonitor):
                     dependencies=frozenset(request.dependencies),
                     ignore_changes=tuple(request.ignoreChanges),
                     retain_on_delete=request.retainOnDelete,
+                    delete_before_replace=request.deleteBeforeReplace,
+                    replace_on_changes=tuple(request.replaceOnChanges),
+                    aliases=tuple(each.spec.name for each in request.aliases),
                     provider=request.provider,
                     secrets=frozenset(secrets_in(json_format.MessageToDict(request.object))),
                 )

@@ -6,7 +6,17 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from components import COMPONENTS, Authorizer, Consumer, Dashboard, FrontDoor, Limiter, api_definition
+from components import (
+    COMPONENTS,
+    AlarmTopic,
+    Authorizer,
+    Consumer,
+    Dashboard,
+    EncryptionKey,
+    FrontDoor,
+    Limiter,
+    answers,
+)
 from sluice import tokens
 
 from .cases import (
@@ -31,8 +41,10 @@ from .recording import (
     LOG_GROUP,
     QUEUE,
     QUEUE_POLICY,
+    REST_API_POLICY,
     ROLE,
     ROLE_POLICY,
+    SNS_TOPIC,
     TABLE,
     Plan,
     Values,
@@ -43,6 +55,7 @@ from .recording import (
 
 KEYED = [name for name, case in CASES.items() if "kms_key_arn" in case.args]
 KEYLESS = [name for name in CASES if name not in KEYED]
+FRONT_DOORS = [name for name, case in CASES.items() if case.component is FrontDoor]
 LIMITERS = [name for name, case in CASES.items() if case.component is Limiter]
 WITH_FUNCTION = [
     "authorizer token",
@@ -55,31 +68,46 @@ WITH_FUNCTION = [
 LOGGING = ["logs:CreateLogStream", "logs:PutLogEvents"]
 KEEPING = ["s3:PutObject"]
 
+SEGMENT = r"([^/{}]+|\{\})"
+PATH = f"{SEGMENT}(/{SEGMENT})*"
+"""Names of parameters are no part of a child's name, so that one can be renamed."""
 PLACEHOLDERS = {
     "<n>": r"\d+",
+    "<path>": PATH,
+    "<method>": f"(POST|PUT|PATCH|GET|OPTIONS)/{PATH}",
     "<part>": "logs|role|policy|function|retries",
     "<queue>": "queue|queue-policy|dead-letters|dead-letters-policy|dead-letters-redrive",
     "<subject>": "[a-z]+(-[a-z]+){0,2}",
-    "<answer>": "(accepted|refused|broken)",
+    "<answer>": r"accepted|refused(-\d{3})?|broken|found|healthy|preflight",
     "<type>": "|".join(
-        each.response_type.lower().replace("_", "-") for each in api_definition.GATEWAY_ANSWERS
+        each.response_type.lower().replace("_", "-")
+        for each in answers.gateway_answers(answers.Shape.PLAIN, {}, schemas=False)
     ),
+    "<plan>": "gold|trial|partners",
+    "<key>": "acme|globex|guest",
+    "<email>": r"[^@]+@example\.com",
 }
 """What stands for several children in a docstring."""
+PLACEHOLDERS_OF: dict[type, dict[str, str]] = {FrontDoor: {"<queue>": "events|orders|theirs"}}
+"""What stands for something else in one component's."""
+NAMED_CHILD = re.compile(r"``<name>-([^`]+)``")
 
 
 def documented_children(component: type[pulumi.ComponentResource]) -> set[str]:
     """Return a pattern for each child that the class docstring names, less the component's own name."""
     _, _, children = (component.__doc__ or "").partition("Children")
-    roles = set(re.findall(r"``<name>-([^`]+)``", children))
-    # A name that begins with dots continues those that are named before "with".
+    roles: set[str] = set()
     for clause in children.split(";"):
-        named, _, behind = clause.partition(" with ")
+        named = set(NAMED_CHILD.findall(clause))
+        # A name that begins with dots continues those that are named before "with".
+        before, _, behind = clause.partition(" with ")
         endings = re.findall(r"``\.\.\.([^`]+)``", behind)
-        roles |= {
-            f"{stem}{ending}" for stem in re.findall(r"``<name>-([^`]+)``", named) for ending in endings
-        }
-    for placeholder, pattern in PLACEHOLDERS.items():
+        named |= {f"{stem}{ending}" for stem in NAMED_CHILD.findall(before) for ending in endings}
+        # "And so on" repeats what the clause named before.
+        if several := re.search(r"``<name>-(<[a-z]+>-)[^`]+`` and so on", clause):
+            named |= {f"{several[1]}{each}" for each in named if not each.startswith("<")}
+        roles |= named
+    for placeholder, pattern in (PLACEHOLDERS | PLACEHOLDERS_OF.get(component, {})).items():
         roles = {each.replace(placeholder, f"({pattern})") for each in roles}
     return roles
 
@@ -122,7 +150,9 @@ def test_the_type_token_is_the_one_that_a_schema_would_name(case: str) -> None:
 def test_every_export_has_a_value_or_is_absent_as_documented(case: str) -> None:
     exports = planned(case).result
     assert {key for key, value in exports.items() if value is None} == CASES[case].absent
-    assert all(isinstance(value, str) and value for value in exports.values() if value is not None)
+    for value in exports.values():
+        texts = value.values() if isinstance(value, dict) else [value]
+        assert all(isinstance(each, str) and each for each in texts if each is not None)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -161,12 +191,13 @@ def key_of(type_: str, inputs: Values) -> object:
     return {
         QUEUE: inputs.get("kmsMasterKeyId"),
         LOG_GROUP: inputs.get("kmsKeyId"),
+        SNS_TOPIC: inputs.get("kmsMasterKeyId"),
         TABLE: inputs.get("serverSideEncryption", {}).get("kmsKeyArn"),
     }[type_]
 
 
 @pytest.mark.parametrize(("cases", "key"), [(KEYED, KEY), (KEYLESS, None)])
-@pytest.mark.parametrize("type_", [QUEUE, LOG_GROUP, TABLE])
+@pytest.mark.parametrize("type_", [QUEUE, LOG_GROUP, TABLE, SNS_TOPIC])
 def test_whatever_holds_data_has_the_customer_key_that_was_given(
     cases: list[str], key: str | None, type_: str
 ) -> None:
@@ -248,24 +279,31 @@ def test_the_only_wildcard_is_a_denial_in_policies_of_queues_and_buckets(case: s
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_what_an_api_s_policy_allows_to_everybody_is_to_call_it(case: str) -> None:
+    plan = planned(case)
+    for name, statement in plan.statements(REST_API_POLICY):
+        assert (statement["Principal"], statement["Action"]) == ("*", ["execute-api:Invoke"]), name
+        assert statement["Resource"] == [f"{plan['unit-api'].outputs['executionArn']}/*"], name
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_a_role_trusts_one_service_alone(case: str) -> None:
     for name, statement in planned(case).statements(ROLE):
         served = "apigateway" if CASES[case].component is FrontDoor else "lambda"
         assert statement["Principal"] == {"Service": f"{served}.amazonaws.com"}, name
 
 
-def test_the_api_s_role_may_send_to_its_queue_and_nothing_else() -> None:
-    plan = planned("front door")
-    assert list(plan.statements(ROLE_POLICY)) == [
-        (
-            "unit-role-policy",
-            {
-                "Effect": "Allow",
-                "Action": ["sqs:SendMessage"],
-                "Resource": [plan["unit-queue"].outputs["arn"]],
-            },
-        )
-    ]
+@pytest.mark.parametrize("case", FRONT_DOORS)
+def test_the_api_s_role_may_send_to_its_queues_and_nothing_else(case: str) -> None:
+    plan = planned(case)
+    queues = {each.outputs["arn"] for each in plan.of(QUEUE) if not each.name.endswith("-dead-letters")}
+    given = [CASES[case].args, *typing.cast(list[Mapping[str, object]], CASES[case].args.get("queues", []))]
+    queues |= {each["queue_arn"] for each in given if "queue_arn" in each}
+    statements = [each for name, each in plan.statements(ROLE_POLICY) if name == "unit-role-policy"]
+    using = {"Effect": "Allow", "Action": sorted(SENDING), "Resource": [KEY]}
+    sending = {"Effect": "Allow", "Action": ["sqs:SendMessage"], "Resource": sorted(queues)}
+    assert statements == [sending, *([using] if case in KEYED else [])]
+    assert plan["unit-role-policy"].inputs["role"] == plan["unit-role"].outputs["name"]
 
 
 @pytest.mark.parametrize("case", WITH_FUNCTION)
@@ -297,7 +335,17 @@ def test_every_alarm_tells_the_topic(case: str) -> None:
     ("case", "alarms"),
     [
         ("front door", set()),
-        ("front door with everything", {"errors", "dead-letters", "age"}),
+        ("front door with everything", {"errors", "latency", "throttled", "dead-letters", "age"}),
+        (
+            "front door with routes and queues",
+            {
+                *("errors", "latency", "throttled"),
+                *("events-dead-letters", "events-age", "orders-dead-letters", "orders-age", "theirs-age"),
+            },
+        ),
+        ("front door to a queue that exists", {"errors", "latency", "throttled", "age"}),
+        ("front door in an API that exists", {"errors", "latency", "throttled", "dead-letters", "age"}),
+        ("alarm topic with everything", set()),
         ("authorizer token", set()),
         ("authorizer token with everything", {"errors"}),
         ("authorizer function", set()),
@@ -337,6 +385,16 @@ def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) ->
             Case(FrontDoor, {"authorizer_function_arn": DECIDER, "authorizer_token_pattern": "Bearer ("}),
             "authorizer_token_pattern",
         ),
+        (Case(FrontDoor, {"queue_arn": QUEUE_ARN}), "queue_url"),
+        (Case(FrontDoor, {"routes": []}), "routes"),
+        (Case(FrontDoor, {"routes": [{"path": "a", "pth": "b"}]}), "routes[0].pth"),
+        (Case(FrontDoor, {"reads": [{"path": "a"}]}), "reads[0].url"),
+        (Case(FrontDoor, {"domain_name": "api.example.com"}), "certificate_arn"),
+        (Case(FrontDoor, {"usage_plans": [{"name": "Gold"}]}), "usage_plans[0].name"),
+        (Case(EncryptionKey, {"deletion_window_days": 6}), "deletion_window_days"),
+        (Case(EncryptionKey, {"rotation": True}), "rotation"),
+        (Case(AlarmTopic, {"emails": ["nobody"]}), "emails[0]"),
+        (Case(AlarmTopic, {"email": "ops@example.com"}), "email"),
         (Case(Authorizer, {}), "kind"),
         (Case(Authorizer, {"kind": None}), "kind"),
         (Case(Authorizer, {"kind": "jwt"}), "kind"),
@@ -385,15 +443,25 @@ def test_all_problems_are_told_at_once() -> None:
     assert {each.path for each in refusal.problems} == {"throttle_rate", "path", "unknown"}
 
 
+FLOWING = re.compile(r".*_(arn|url)|api_id|api_name|root_resource_id|hosted_zone_id")
+
+
+def later(value: typing.Any) -> typing.Any:
+    """Return arguments with an output in the place of whatever other resources may give."""
+    if isinstance(value, list):
+        return [later(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: pulumi.Output.from_input(each) if FLOWING.fullmatch(key) else later(each)
+        for key, each in value.items()
+    }
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_flows_from_other_resources_may_be_an_output(case: str) -> None:
     def flowing(name: str, args: Mapping[str, object]) -> pulumi.ComponentResource:
-        outputs = {
-            key: pulumi.Output.from_input(value)
-            for key, value in args.items()
-            if key.endswith(("_arn", "_url"))
-        }
-        return CASES[case].component(name, {**args, **outputs})
+        return CASES[case].component(name, later(args))
 
     plan = component_plan(flowing, CASES[case].args)
     assert {each.name for each in plan.children} == {each.name for each in planned(case).children}
@@ -404,6 +472,9 @@ def test_what_flows_from_other_resources_may_be_an_output(case: str) -> None:
     ("case", "function"),
     [
         ("front door with everything", "getPartition"),
+        ("front door in an API that exists", "getPartition getRegion getCallerIdentity"),
+        ("encryption key", "getPartition getRegion getCallerIdentity"),
+        ("alarm topic", "getCallerIdentity"),
         ("dashboard", "getRegion"),
         ("limiter", "getRegion getCallerIdentity"),
     ],

@@ -4,19 +4,14 @@ from typing import Any
 
 import pytest
 
-from components import Dashboard, authorizer, consumer, front_door, limiter_metrics
-from components.front_door import FrontDoorNames
+from components import Dashboard, authorizer, consumer, front_door_metrics, limiter_metrics
+from components.front_door_metrics import FrontDoorNames
 from components.limiter_metrics import LimiterNames
+from components.monitoring import Metric
 
 from .cases import FRONT_DOOR_NAMES, planned
 from .recording import REGION, Plan, component_plan
 
-DOOR: FrontDoorNames = {
-    "api": "door-api",
-    "stage": "v1",
-    "queue": "door-queue",
-    "dead_letter_queue": "door-dead",
-}
 COUNTING: LimiterNames = {
     "ingest": "limiter-ingest",
     "enforcer": "limiter-enforcer",
@@ -27,13 +22,13 @@ COUNTING: LimiterNames = {
     "stage": "v1",
 }
 NAMES = {
-    "front_door": DOOR,
+    "front_door": FRONT_DOOR_NAMES,
     "authorizer": {"function": "decider"},
     "limiter": COUNTING,
     "consumer": {"function": "worker"},
 }
 TITLES = {
-    "front_door": [each.title for each in front_door.panels(DOOR)],
+    "front_door": [each.title for each in front_door_metrics.panels(FRONT_DOOR_NAMES)],
     "authorizer": [each.title for each in authorizer.panels({"function": "decider"})],
     "limiter": [each.title for each in limiter_metrics.panels(COUNTING)],
     "consumer": [each.title for each in consumer.panels({"function": "worker"})],
@@ -67,8 +62,9 @@ def test_the_graphs_are_of_the_given_names_in_the_stack_s_region() -> None:
     assert dimensions == {
         ("ApiName", FRONT_DOOR_NAMES["api"]),
         ("Stage", FRONT_DOOR_NAMES["stage"]),
-        ("QueueName", FRONT_DOOR_NAMES["queue"]),
-        ("QueueName", FRONT_DOOR_NAMES["dead_letter_queue"]),
+        ("QueueName", "door-queue"),
+        ("QueueName", "door-dead"),
+        ("QueueName", "orders"),
         ("FunctionName", "decider"),
         ("FunctionName", "worker"),
         ("service", "worker"),
@@ -80,6 +76,33 @@ def test_the_graphs_are_of_the_given_names_in_the_stack_s_region() -> None:
         ("Rule", "ALL"),
         ("Region", REGION),
     }
+
+
+def graphs(names: FrontDoorNames) -> dict[str, list[Metric]]:
+    return {each.title: [*each.metrics] for each in front_door_metrics.panels(names)}
+
+
+def test_each_queue_of_a_front_door_is_in_each_graph_of_queues() -> None:
+    shown = graphs(FRONT_DOOR_NAMES)
+    for title in ("Messages", "Waiting", "Oldest message (s)"):
+        assert {each.dimensions["QueueName"] for each in shown[title]} == {"door-queue", "orders"}
+    assert [each.dimensions for each in shown["Dead letters"]] == [{"QueueName": "door-dead"}], (
+        "a queue that existed has its dead letters elsewhere"
+    )
+
+
+def test_there_is_a_graph_of_the_cache_where_there_is_one() -> None:
+    assert [each.name for each in graphs(FRONT_DOOR_NAMES)["Cache"]] == ["CacheHitCount", "CacheMissCount"]
+    assert "Cache" not in graphs({**FRONT_DOOR_NAMES, "cached": False})
+
+
+def test_there_is_no_graph_of_dead_letters_where_all_queues_are_somebody_else_s() -> None:
+    assert "Dead letters" not in graphs({**FRONT_DOOR_NAMES, "queues": [{"queue": "orders"}]})
+
+
+def test_what_is_throttled_is_counted_under_the_front_door_s_own_namespace() -> None:
+    (throttled,) = [each for each in graphs(FRONT_DOOR_NAMES)["Errors"] if each.name == "RequestsThrottled"]
+    assert (throttled.namespace, throttled.dimensions) == ("Sluice/sluice-test-door", {})
 
 
 def test_no_graph_covers_another_or_leaves_the_page() -> None:

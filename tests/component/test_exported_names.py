@@ -3,6 +3,8 @@ import components
 
 def test_the_public_names_are_these() -> None:
     assert components.__all__ == [
+        "AlarmTopic",
+        "AlarmTopicArgs",
         "Answer",
         "Authorizer",
         "AuthorizerArgs",
@@ -11,6 +13,8 @@ def test_the_public_names_are_these() -> None:
         "ConsumerArgs",
         "Dashboard",
         "DashboardArgs",
+        "EncryptionKey",
+        "EncryptionKeyArgs",
         "FrontDoor",
         "FrontDoorArgs",
         "InvalidArgsError",
@@ -19,6 +23,10 @@ def test_the_public_names_are_these() -> None:
         "LimiterArgs",
         "OverrideArgs",
         "Problem",
+        "QueueArgs",
+        "ReadArgs",
+        "RouteArgs",
+        "UsagePlanArgs",
         "WindowArgs",
         "WindowKind",
         "WindowPeriod",

@@ -1,27 +1,33 @@
 import json
-import re
 
 import pytest
 
-from components import FrontDoor
-from sluice import access_log
+from components import answers
 
-from .cases import DECIDER, KEY, TOPIC, planned
-from .recording import QUEUE, QUEUE_POLICY, Plan, component_plan
-
-GUARDED = {"authorizer_function_arn": DECIDER}
-
-
-def door(**args: object) -> Plan:
-    return component_plan(FrontDoor, args)
-
-
-def plain() -> Plan:
-    return planned("front door")
-
-
-def urns(plan: Plan, *roles: str) -> set[str]:
-    return {plan[f"unit-{role}"].urn for role in roles}
+from .cases import (
+    DECIDER,
+    EXISTING_API,
+    EXISTING_QUEUE,
+    KEY,
+    QUEUE_ARN,
+    QUEUE_URL,
+    READS,
+    SHARED,
+    planned,
+)
+from .doors import GUARDED, POST_MESSAGES, door, methods, plain, urns
+from .recording import (
+    ACCOUNT,
+    GATEWAY_RESPONSE,
+    INTEGRATION_RESPONSE,
+    QUEUE,
+    QUEUE_POLICY,
+    REGION,
+    REST_API,
+    REST_API_POLICY,
+    arn,
+    physical,
+)
 
 
 def test_a_message_that_keeps_failing_goes_to_the_dead_letter_queue() -> None:
@@ -67,27 +73,13 @@ def test_the_size_limit_holds_for_both_queues() -> None:
     assert limits == [4096, 4096], "a dead letter must fit where it is put"
 
 
+def test_the_largest_message_is_set_and_not_left_to_the_provider() -> None:
+    assert [each.inputs["maxMessageSize"] for each in plain().of(QUEUE)] == [262_144, 262_144]
+
+
 def test_the_queue_is_timed_as_asked() -> None:
     queue = door(visibility_timeout_seconds=600, message_retention_seconds=3600)["unit-queue"].inputs
     assert (queue["visibilityTimeoutSeconds"], queue["messageRetentionSeconds"]) == (600, 3600)
-
-
-def test_the_api_is_regional_and_reached_over_both_ip_versions() -> None:
-    endpoint = plain()["unit-api"].inputs["endpointConfiguration"]
-    assert endpoint == {"types": "REGIONAL", "ipAddressType": "dualstack"}
-
-
-def test_each_segment_of_the_path_is_a_resource_in_the_one_before() -> None:
-    plan = door(path="orders/new/now")
-    first, second, third = (plan[f"unit-path-{depth}"] for depth in (1, 2, 3))
-    assert [each.inputs["pathPart"] for each in (first, second, third)] == ["orders", "new", "now"]
-    assert [each.inputs["parentId"] for each in (first, second, third)] == [
-        plan["unit-api"].outputs["rootResourceId"],
-        first.outputs["id"],
-        second.outputs["id"],
-    ]
-    assert plan["unit-method"].inputs["resourceId"] == third.outputs["id"]
-    assert plan["unit-integration"].inputs["resourceId"] == third.outputs["id"]
 
 
 def test_the_url_is_the_stage_s_with_the_path() -> None:
@@ -95,22 +87,30 @@ def test_the_url_is_the_stage_s_with_the_path() -> None:
     stage = plan["unit-stage"].outputs
     assert stage["stageName"] == "live"
     assert plan.result["url"] == f"{stage['invokeUrl']}/orders/new"
+    assert plan.result["base_url"] == plan.result["invoke_url"] == stage["invokeUrl"]
+
+
+def test_the_url_of_several_routes_is_the_first_one_s() -> None:
+    plan = planned("front door with routes and queues")
+    assert plan.result["url"] == f"{plan['unit-stage'].outputs['invokeUrl']}/events"
 
 
 def test_without_an_authorizer_everybody_may_call() -> None:
     plan = plain()
-    method = plan["unit-method"].inputs
+    method = methods(plan)[POST_MESSAGES]
     assert (method["httpMethod"], method["authorization"]) == ("POST", "NONE")
     assert "authorizerId" not in method
     assert "unit-authorizer" not in plan
     assert "unit-authorizer-permission" not in plan
+    assert plan.result["authorizer_id"] is None
 
 
 def test_an_authorizer_decides_from_the_authorization_header() -> None:
     plan = door(**GUARDED, authorizer_cache_ttl_seconds=30, authorizer_token_pattern="Bearer .+")
     authorizer = plan["unit-authorizer"]
-    method = plan["unit-method"].inputs
+    method = methods(plan)[POST_MESSAGES]
     assert (method["authorization"], method["authorizerId"]) == ("CUSTOM", authorizer.outputs["id"])
+    assert plan.result["authorizer_id"] == authorizer.outputs["id"]
     assert authorizer.inputs == {
         "restApi": plan["unit-api"].outputs["id"],
         "type": "TOKEN",
@@ -120,6 +120,11 @@ def test_an_authorizer_decides_from_the_authorization_header() -> None:
         "identitySource": "method.request.header.Authorization",
         "identityValidationExpression": "Bearer .+",
     }
+
+
+def test_a_decision_is_kept_for_a_minute_unless_asked_otherwise() -> None:
+    kept = door(**GUARDED)["unit-authorizer"].inputs["authorizerResultTtlInSeconds"]
+    assert kept == 60, "a revoked token works that much longer"
 
 
 def test_the_function_may_be_asked_by_this_authorizer_alone() -> None:
@@ -135,16 +140,43 @@ def test_the_function_may_be_asked_by_this_authorizer_alone() -> None:
 
 def test_the_integration_puts_the_request_into_the_queue() -> None:
     plan = door(content_types=["application/json", "text/plain"])
-    integration = plan["unit-integration"].inputs
+    integration = plan[f"unit-integration-{POST_MESSAGES}"].inputs
     queue_name = plan["unit-queue"].outputs["name"]
     assert (integration["type"], integration["integrationHttpMethod"]) == ("AWS", "POST")
     assert integration["uri"] == f"arn:aws:apigateway:eu-central-1:sqs:path/123456789012/{queue_name}"
     assert integration["credentials"] == plan["unit-role"].outputs["arn"]
-    assert integration["passthroughBehavior"] == "NEVER", "an unknown content type must be answered 415"
     assert set(integration["requestTemplates"]) == {"application/json", "text/plain"}
-    headers = integration["requestParameters"]
-    assert headers["integration.request.header.Accept"] == "'application/json'", "SQS would answer XML"
-    assert headers["integration.request.header.Content-Type"] == "'application/x-www-form-urlencoded'"
+    assert integration["requestParameters"] == {
+        "integration.request.header.Accept": "'application/json'",
+        "integration.request.header.Content-Type": "'application/x-www-form-urlencoded'",
+    }, "SQS would answer XML, and the body goes by the form, never by the query"
+
+
+@pytest.mark.parametrize("case", ["front door", "front door with routes and queues"])
+def test_an_unknown_content_type_is_answered_415_and_never_passed_through(case: str) -> None:
+    plan = planned(case)
+    queued = [each for each in plan.registrations if each.inputs.get("type") == "AWS"]
+    assert queued
+    assert {each.inputs["passthroughBehavior"] for each in queued} == {"NEVER"}
+
+
+@pytest.mark.parametrize("case", ["front door", "front door with routes and queues"])
+def test_every_value_in_a_form_for_sqs_is_url_encoded(case: str) -> None:
+    plan = planned(case)
+    texts = [
+        template
+        for each in plan.registrations
+        if each.inputs.get("type") == "AWS"
+        for template in each.inputs["requestTemplates"].values()
+    ]
+    assert texts
+    assert all("MessageBody=$util.urlEncode(" in each for each in texts), "an & would end the body"
+    assert not any("\n" in each for each in texts), "a line break would be part of a value"
+
+
+def test_an_integration_waits_until_the_role_may_send() -> None:
+    plan = plain()
+    assert urns(plan, "role-policy") <= plan[f"unit-integration-{POST_MESSAGES}"].dependencies
 
 
 @pytest.mark.parametrize(
@@ -153,151 +185,156 @@ def test_the_integration_puts_the_request_into_the_queue() -> None:
 )
 def test_an_answer_of_the_queue_is_chosen_by_its_status(answer: str, pattern: str, status: str) -> None:
     plan = plain()
-    response = plan[f"unit-{answer}"]
+    response = plan[f"unit-{answer}-{POST_MESSAGES}"]
     assert (response.inputs["selectionPattern"], response.inputs["statusCode"]) == (pattern, status)
-    assert urns(plan, f"{answer}-method", "integration") <= response.dependencies, (
-        "API Gateway refuses an integration response before these"
-    )
-    declared = plan[f"unit-{answer}-method"].inputs
+    waited = urns(plan, f"{answer}-response-{POST_MESSAGES}", f"integration-{POST_MESSAGES}")
+    assert waited <= response.dependencies, "API Gateway refuses an integration response before these"
+    declared = plan[f"unit-{answer}-response-{POST_MESSAGES}"].inputs
     assert declared["statusCode"] == status
-    assert set(response.inputs["responseParameters"]) <= set(declared["responseParameters"])
+    assert set(response.inputs.get("responseParameters", {})) <= set(declared["responseParameters"])
 
 
-def test_no_answer_is_the_default() -> None:
-    responses = plain().of("aws:apigateway/integrationResponse:IntegrationResponse")
-    assert all(each.inputs.get("selectionPattern") for each in responses), (
-        "an answer without a pattern would tell a failure as its own status"
-    )
+@pytest.mark.parametrize("case", ["front door", "front door with routes and queues", "front door with reads"])
+def test_no_answer_from_behind_is_the_default(case: str) -> None:
+    plan = planned(case)
+    responses = plan.of(INTEGRATION_RESPONSE)
+    without = [each.name for each in responses if not each.inputs.get("selectionPattern")]
+    health = ["unit-healthy-GET/health"] if case.endswith("reads") else []
+    assert without == health, "an answer without a pattern would tell a failure as its own status"
 
 
-def test_a_deployment_waits_for_all_that_it_takes_a_picture_of() -> None:
-    plan = door(**GUARDED)
-    pictured = urns(plan, "method", "integration", "accepted", "refused", "broken")
-    gateway = {each.urn for each in plan.of("aws:apigateway/response:Response")}
-    assert len(gateway) == 8
-    assert pictured | gateway <= plan["unit-deployment"].dependencies
-
-
-def test_a_deployment_waits_until_the_function_may_be_asked() -> None:
-    plan = door(**GUARDED)
-    assert urns(plan, "authorizer-permission") <= plan["unit-deployment"].dependencies, (
-        "the first callers would be answered 500"
-    )
-
-
-def trigger(**args: object) -> str:
-    found: str = door(**{**GUARDED, **args})["unit-deployment"].inputs["triggers"]["definition"]
-    return found
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"path": "orders"},
-        {"content_types": ["text/plain"]},
-        {"answer": "sqs"},
-        {"max_message_size": 4096},
-        {"authorizer_function_arn": f"{DECIDER}-2"},
-        {"authorizer_cache_ttl_seconds": 0},
-        {"authorizer_token_pattern": "Bearer .+"},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_a_change_of_the_api_is_deployed(change: dict[str, object]) -> None:
-    assert trigger(**change) != trigger()
-
-
-def test_adding_an_authorizer_is_deployed() -> None:
-    assert plain()["unit-deployment"].inputs["triggers"]["definition"] != trigger()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {},
-        {"stage_name": "live"},
-        {"throttle_rate": 1, "throttle_burst": 1},
-        {"visibility_timeout_seconds": 60, "message_retention_seconds": 60, "max_receive_count": 1},
-        {"log_retention_days": 1, "alarm_topic_arn": TOPIC, "kms_key_arn": KEY},
-        {"manage_account_logging": True, "log_principal": True},
-    ],
-)
-def test_a_change_of_anything_else_is_not_deployed(change: dict[str, object]) -> None:
-    assert trigger(**change) == trigger()
-
-
-def test_the_account_s_logging_is_left_alone_by_default() -> None:
+def test_what_api_gateway_answers_itself_has_the_same_shape_as_every_other_error() -> None:
     plan = plain()
-    assert not plan.of("aws:apigateway/account:Account")
-    assert "unit-logging-role" not in plan
-    assert "unit-logging-policy" not in plan
+    known = {each.response_type for each in answers.gateway_answers(answers.Shape.PLAIN, {}, schemas=False)}
+    made = {each.inputs["responseType"]: each.inputs for each in plan.of(GATEWAY_RESPONSE)}
+    assert made.keys() == known
+    for each in made.values():
+        (template,) = each["responseTemplates"].values()
+        assert json.loads(template.replace("$context.error.messageString", '""')).keys() == {
+            "code",
+            "message",
+            "requestId",
+        }
+        assert each["restApiId"] == plan["unit-api"].outputs["id"]
 
 
-def test_a_managed_account_logs_before_the_stage_does_and_outlives_the_program() -> None:
-    plan = door(manage_account_logging=True)
-    role, attachment, account = (
-        plan[f"unit-{each}"] for each in ("logging-role", "logging-policy", "account")
+def test_a_fifo_queue_has_fifo_dead_letters() -> None:
+    plan = planned("front door with a FIFO queue")
+    queues = plan.of(QUEUE)
+    assert [each.inputs["fifoQueue"] for each in queues] == [True, True], "SQS refuses a mixed pair"
+    assert all(each.outputs["name"].endswith(".fifo") for each in queues)
+    queue = plan["unit-queue"].inputs
+    assert (queue["deduplicationScope"], queue["fifoThroughputLimit"]) == (
+        "messageGroup",
+        "perMessageGroupId",
     )
-    assert account.inputs["cloudwatchRoleArn"] == role.outputs["arn"]
-    assert attachment.inputs["role"] == role.outputs["name"]
-    assert attachment.inputs["policyArn"].startswith("arn:aws:iam::aws:policy/service-role/")
-    assert attachment.urn in account.dependencies, "API Gateway tries the role when it is set"
-    assert account.urn in plan["unit-stage"].dependencies
-    kept = {each.name for each in plan.registrations if each.retain_on_delete}
-    assert kept == {role.name, attachment.name, account.name}
+    assert "contentBasedDeduplication" not in queue
+    assert "deduplicationScope" not in plan["unit-dead-letters"].inputs
 
 
-def test_the_stage_throttles_as_asked_and_traces_no_data() -> None:
-    plan = door(throttle_rate=20, throttle_burst=40)
-    settings = plan["unit-settings"].inputs
-    assert (settings["methodPath"], settings["stageName"]) == ("*/*", plan["unit-stage"].outputs["stageName"])
-    assert settings["settings"] == {
-        "throttlingRateLimit": 20,
-        "throttlingBurstLimit": 40,
-        "metricsEnabled": True,
-        "loggingLevel": "OFF",
-        "dataTraceEnabled": False,
+def test_a_fifo_queue_deduplicates_by_content_where_asked() -> None:
+    routes = [{"path": "orders", "group_id": "body.shop"}]
+    plan = door(fifo=True, content_based_deduplication=True, routes=routes)
+    queue = plan["unit-queue"].inputs
+    assert queue["contentBasedDeduplication"] is True
+    assert "fifoThroughputLimit" not in queue
+
+
+def test_a_queue_is_no_fifo_queue_unless_asked() -> None:
+    assert all("fifoQueue" not in each.inputs for each in plain().of(QUEUE))
+
+
+def test_a_queue_that_exists_gets_the_messages_and_nothing_is_made_beside_it() -> None:
+    plan = door(**EXISTING_QUEUE)
+    assert not plan.of(QUEUE)
+    assert not plan.of(QUEUE_POLICY)
+    uri = plan[f"unit-integration-{POST_MESSAGES}"].inputs["uri"]
+    assert uri == f"arn:aws:apigateway:{REGION}:sqs:path/{ACCOUNT}/orders"
+    assert (plan.result["queue_arn"], plan.result["queue_url"]) == (QUEUE_ARN, QUEUE_URL)
+    assert plan.result["queue_name"] == "orders"
+    for key in ("arn", "url", "name"):
+        assert plan.result[f"dead_letter_queue_{key}"] is None
+
+
+def test_an_api_that_exists_gets_routes_a_deployment_and_a_stage_and_nothing_else() -> None:
+    plan = door(**EXISTING_API, **READS, **GUARDED)
+    for type_ in (REST_API, GATEWAY_RESPONSE, REST_API_POLICY):
+        assert not plan.of(type_), "these are its owner's"
+    api, root = EXISTING_API["api_id"], EXISTING_API["root_resource_id"]
+    assert plan["unit-path-messages"].inputs["parentId"] == root
+    assert plan["unit-path-catalog"].inputs["parentId"] == root
+    held = [each.inputs for each in plan.children if "restApi" in each.inputs]
+    assert len(held) > 20
+    assert {each["restApi"] for each in held} == {api}
+    stage = plan["unit-stage"].inputs
+    assert stage["deployment"] == plan["unit-deployment"].outputs["id"]
+    assert plan.result["api_id"] == api
+    assert plan.result["api_name"] == EXISTING_API["api_name"]
+    assert plan.result["root_resource_id"] == root
+
+
+def test_the_function_may_be_asked_by_the_authorizer_in_an_api_that_exists() -> None:
+    plan = door(**EXISTING_API, **GUARDED)
+    execution_arn = arn("execute-api", str(EXISTING_API["api_id"]))
+    assert plan.result["api_execution_arn"] == execution_arn
+    source = plan["unit-authorizer-permission"].inputs["sourceArn"]
+    assert source == f"{execution_arn}/authorizers/{plan['unit-authorizer'].outputs['id']}"
+
+
+def test_metrics_of_an_api_that_exists_are_found_by_the_name_that_was_given() -> None:
+    plan = door(**EXISTING_API, **SHARED)
+    assert plan["unit-errors-alarm"].inputs["dimensions"]["ApiName"] == EXISTING_API["api_name"]
+
+
+def test_outputs_by_name_are_empty_maps_where_nothing_has_a_name() -> None:
+    result = plain().result
+    endings = ("_arns", "_urls", "_ids", "_names")
+    named = {key: value for key, value in result.items() if key.endswith(endings) and key != "resource_ids"}
+    assert named == {
+        key: {}
+        for key in (
+            *("queue_arns", "queue_urls", "dead_letter_queue_arns", "dead_letter_queue_urls"),
+            *("queue_names", "dead_letter_queue_names", "alarm_arns", "usage_plan_ids", "api_key_ids"),
+        )
+    }, "whoever looks a name up in them finds nothing, and no error"
+
+
+def test_the_outputs_are_of_what_was_made() -> None:
+    plan = planned("front door with everything")
+    role, stage, log = (plan[f"unit-{each}"].outputs for each in ("role", "stage", "access-log"))
+    api, queue, dead = (plan[f"unit-{each}"].outputs for each in ("api", "queue", "dead-letters"))
+    expected = {
+        "api_id": api["id"],
+        "api_name": api["name"],
+        "api_execution_arn": api["executionArn"],
+        "root_resource_id": api["rootResourceId"],
+        "role_arn": role["arn"],
+        "role_name": role["name"],
+        "deployment_id": plan["unit-deployment"].outputs["id"],
+        "stage_name": "live",
+        "stage_arn": stage["arn"],
+        "queue_arn": queue["arn"],
+        "queue_url": queue["url"],
+        "queue_name": queue["name"],
+        "dead_letter_queue_arn": dead["arn"],
+        "dead_letter_queue_url": dead["url"],
+        "dead_letter_queue_name": dead["name"],
+        "access_log_name": log["name"],
+        "access_log_arn": log["arn"],
     }
+    assert {key: plan.result[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize(
-    ("args", "principal"),
-    [
-        ({}, None),
-        ({"log_principal": False}, None),
-        (GUARDED, None),
-        ({**GUARDED, "log_principal": False}, None),
-        ({**GUARDED, "log_principal": True}, "ci"),
-    ],
-)
-def test_the_access_log_names_the_principal_only_when_asked(
-    args: dict[str, object], principal: str | None
-) -> None:
-    plan = door(**args)
-    written = plan["unit-stage"].inputs["accessLogSettings"]
-    assert written["destinationArn"] == plan["unit-access-log"].outputs["arn"]
-    values = {
-        "$context.requestId": "c6af9ac6",
-        "$context.identity.sourceIp": "203.0.113.9",
-        "$context.requestTimeEpoch": "1700000000000",
-        "$context.httpMethod": "POST",
-        "$context.resourcePath": "/messages",
-        "$context.status": "202",
-        "$context.wafResponseCode": "-",
-        "$context.responseLatency": "12",
-        "$context.integrationStatus": "200",
-        "$context.authorizer.principalId": "ci",
-    }
-    text = re.sub(r"\$context\.[A-Za-z.]+", lambda match: values[match[0]], written["format"])
-    assert access_log.parse(text) == access_log.Line(
-        request_id="c6af9ac6",
-        ip="203.0.113.9",
-        time=1700000000000,
-        method="POST",
-        route="/messages",
-        status=202,
-        waf=None,
-        latency=12,
-        backend=200,
-        principal=principal,
-    )
+def test_the_role_of_a_queue_that_exists_may_send_to_that_one_and_use_its_key() -> None:
+    policy = json.loads(door(**EXISTING_QUEUE, kms_key_arn=KEY)["unit-role-policy"].inputs["policy"])
+    assert [(each["Action"], each["Resource"]) for each in policy["Statement"]] == [
+        (["sqs:SendMessage"], [QUEUE_ARN]),
+        (["kms:Decrypt", "kms:GenerateDataKey"], [KEY]),
+    ]
+
+
+def test_what_is_made_is_named_by_pulumi() -> None:
+    plan = plain()
+    assert plan["unit-queue"].outputs["name"] == physical("unit-queue")
+    assert "name" not in plan["unit-queue"].inputs
+    assert "name" not in plan["unit-api"].inputs

@@ -10,8 +10,22 @@ from local.stack import with_token
 from settings import SettingsError
 from sluice.limiter import rules
 
-from .cases import ROOT
-from .recording import COMPONENT_PREFIX, FUNCTION, IP_SET, REGION, Plan, plan_of
+from .cases import KEY, ROOT, TOPIC
+from .recording import (
+    ALARM,
+    COMPONENT_PREFIX,
+    FUNCTION,
+    IP_SET,
+    KMS_KEY,
+    LOG_GROUP,
+    QUEUE,
+    REGION,
+    ROLE_POLICY,
+    SNS_TOPIC,
+    TABLE,
+    Plan,
+    plan_of,
+)
 
 RECORDER = {"code": "examples/recorder", "entry": "recorder:record_handler"}
 
@@ -42,24 +56,38 @@ def refused(
     return refusals[0], plan
 
 
-def test_the_program_is_the_five_components_and_nothing_beside_them() -> None:
-    plan = run("dev")
-    assert {each.name: each.type.removeprefix(COMPONENT_PREFIX) for each in plan.components} == {
-        "authorizer": "Authorizer",
-        "front-door": "FrontDoor",
-        "limiter": "Limiter",
-        "consumer": "Consumer",
-        "dashboard": "Dashboard",
-    }
-    assert {each.parent for each in plan.children} == {each.urn for each in plan.components}
+ALWAYS = {
+    "authorizer": "Authorizer",
+    "front-door": "FrontDoor",
+    "limiter": "Limiter",
+    "consumer": "Consumer",
+    "dashboard": "Dashboard",
+}
+
+
+@pytest.mark.parametrize(
+    ("stack", "more"),
+    [("dev", {}), ("full", {"key": "EncryptionKey", "alarms": "AlarmTopic"})],
+)
+def test_the_program_is_its_components_and_nothing_beside_them(stack: str, more: dict[str, str]) -> None:
+    plan = run(stack)
+    components = {each.name: each.type.removeprefix(COMPONENT_PREFIX) for each in plan.components}
+    assert components == {**ALWAYS, **more}
+    assert {each.parent for each in plan.children} <= {each.urn for each in plan.components}
 
 
 def test_the_dev_stack_exports_where_everything_is() -> None:
     plan = run("dev")
     assert plan.exports == {
         "url": plan["front-door-stage"].outputs["invokeUrl"] + "/messages",
+        "base_url": plan["front-door-stage"].outputs["invokeUrl"],
+        "invoke_url": plan["front-door-stage"].outputs["invokeUrl"],
         "queue_url": plan["front-door-queue"].outputs["url"],
+        "queue_urls": {},
         "dead_letter_queue_url": plan["front-door-dead-letters"].outputs["url"],
+        "dead_letter_queue_urls": {},
+        "api_keys": {},
+        "domain_target": None,
         "access_log": plan["front-door-access-log"].outputs["name"],
         "authorizer_function": plan["authorizer-function"].outputs["name"],
         "authorizer_log": plan["authorizer-logs"].outputs["name"],
@@ -74,12 +102,14 @@ def test_the_dev_stack_exports_where_everything_is() -> None:
         "consumer_log": plan["consumer-logs"].outputs["name"],
         "consumer_table": plan["consumer-table"].outputs["name"],
         "dashboard": "sluice-dev-dashboard",
+        "alarm_topic": None,
+        "key_policy_needs": None,
     }
 
 
 def test_the_dev_stack_is_guarded_by_its_own_authorizer_and_drained_by_its_own_consumer() -> None:
     plan = run("dev")
-    assert plan["front-door-method"].inputs["authorization"] == "CUSTOM"
+    assert plan["front-door-method-POST/messages"].inputs["authorization"] == "CUSTOM"
     authorizer = plan["authorizer-function"].outputs["arn"]
     assert plan["front-door-authorizer-permission"].inputs["function"] == authorizer
     assert plan["consumer-mapping"].inputs["eventSourceArn"] == plan["front-door-queue"].outputs["arn"]
@@ -101,7 +131,7 @@ def test_the_limiter_counts_and_protects_this_front_door_by_the_stack_s_windows(
 
 def test_the_stack_with_short_windows_is_guarded_by_its_limits_alone() -> None:
     plan = run("limits")
-    assert plan["front-door-method"].inputs["authorization"] == "NONE"
+    assert plan["front-door-method-POST/messages"].inputs["authorization"] == "NONE"
     written = rules.loads(plan.exports["limiter"]["rules"])
     assert all(each.buckets.longest < 15 * 60 * 1000 for each in written.windows)
 
@@ -117,29 +147,114 @@ def test_what_the_enforcer_writes_outlives_another_deployment(stack: str) -> Non
 
 def test_the_open_stack_lets_everybody_call() -> None:
     plan = run("open")
-    assert plan["front-door-method"].inputs["authorization"] == "NONE"
+    assert plan["front-door-method-POST/messages"].inputs["authorization"] == "NONE"
     assert [each.name for each in plan.of(FUNCTION)] == ["consumer-function"]
     absent = {key for key, value in plan.exports.items() if value is None}
-    assert absent == {"authorizer_function", "authorizer_log", "limiter"}
+    assert absent == {
+        *("authorizer_function", "authorizer_log", "limiter"),
+        *("domain_target", "alarm_topic", "key_policy_needs"),
+    }
     assert "limiter" not in plan
     assert set(plan.exports) == set(run("dev").exports), "whoever reads the exports finds the same keys"
 
 
 def test_what_is_set_once_reaches_every_component() -> None:
-    key, topic = "arn:aws:kms:eu-central-1:123456789012:key/1", "arn:aws:sns:eu-central-1:123456789012:alarms"
-    plan = run("dev", kms_key_arn=key, alarm_topic_arn=topic, log_retention_days="7")
+    plan = run("dev", kms_key_arn=KEY, alarm_topic_arn=TOPIC, log_retention_days="7")
     groups = plan.of("aws:cloudwatch/logGroup:LogGroup")
     assert {each.name for each in groups} == {
         *("front-door-access-log", "authorizer-logs", "consumer-logs"),
         *("limiter-ingest-logs", "limiter-enforcer-logs"),
     }
-    assert {(each.inputs["kmsKeyId"], each.inputs["retentionInDays"]) for each in groups} == {(key, 7)}
+    assert {(each.inputs["kmsKeyId"], each.inputs["retentionInDays"]) for each in groups} == {(KEY, 7)}
     assert {each.name.split("-")[0] for each in plan.of("aws:cloudwatch/metricAlarm:MetricAlarm")} == {
         "front",
         "authorizer",
         "limiter",
         "consumer",
     }
+
+
+def test_a_key_that_is_made_encrypts_whatever_holds_data() -> None:
+    plan = run("full")
+    key = plan["key-key"].outputs["arn"]
+    held = {
+        QUEUE: [each.inputs.get("kmsMasterKeyId") for each in plan.of(QUEUE)],
+        LOG_GROUP: [each.inputs.get("kmsKeyId") for each in plan.of(LOG_GROUP)],
+        TABLE: [each.inputs["serverSideEncryption"].get("kmsKeyArn") for each in plan.of(TABLE)],
+        SNS_TOPIC: [each.inputs.get("kmsMasterKeyId") for each in plan.of(SNS_TOPIC)],
+    }
+    assert all(set(keys) == {key} for keys in held.values()), held
+    owners = {each.name.split("-")[0] for each in plan.of(LOG_GROUP)}
+    assert owners == {"front", "limiter", "consumer"}, "every component with a log got it"
+    using = {
+        statement["Resource"][0]
+        for _, statement in plan.statements(ROLE_POLICY)
+        if any(action.startswith("kms:") for action in statement["Action"])
+    }
+    assert using == {key}
+    assert plan.exports["key_policy_needs"] is None, "a key of ours has the whole policy"
+
+
+def test_a_topic_that_is_made_is_told_by_every_component_s_alarms() -> None:
+    plan = run("full")
+    topic = plan["alarms-topic"].outputs["arn"]
+    assert plan.exports["alarm_topic"] == topic
+    assert {each.inputs["alarmActions"][0] for each in plan.of(ALARM)} == {topic}
+    assert {each.name.split("-")[0] for each in plan.of(ALARM)} == {"front", "limiter", "consumer"}
+    (subscription,) = plan.of("aws:sns/topicSubscription:TopicSubscription")
+    assert (subscription.inputs["topic"], subscription.inputs["endpoint"]) == (topic, "oncall@example.com")
+
+
+def test_the_full_stack_exports_its_queues_its_keys_and_where_dns_has_to_lead() -> None:
+    plan = run("full")
+    queues = {each: plan[f"front-door-{each}-queue"].outputs["url"] for each in ("events", "orders")}
+    dead = {each: plan[f"front-door-{each}-dead-letters"].outputs["url"] for each in ("events", "orders")}
+    assert plan.exports["queue_urls"] == queues
+    assert plan.exports["queue_url"] == queues["events"], "the first of several"
+    assert plan.exports["dead_letter_queue_urls"] == dead
+    assert plan.exports["api_keys"] == {
+        each: plan[f"front-door-key-{each}"].outputs["id"] for each in ("acme", "guest")
+    }
+    assert plan.exports["domain_target"] == plan["front-door-domain"].outputs["regionalDomainName"]
+    assert plan.exports["base_url"] == "https://api.example.com/shop"
+    assert plan.exports["url"] == "https://api.example.com/shop/events"
+    assert plan.exports["invoke_url"] == plan["front-door-stage"].outputs["invokeUrl"]
+
+
+def test_the_full_stack_s_consumer_drains_the_first_queue() -> None:
+    plan = run("full")
+    assert plan["consumer-mapping"].inputs["eventSourceArn"] == plan["front-door-events-queue"].outputs["arn"]
+
+
+def test_the_full_stack_s_dashboard_shows_every_queue_and_the_cache() -> None:
+    plan = run("full")
+    body = plan["dashboard-dashboard"].inputs["dashboardBody"]
+    queues = plan.of(QUEUE)
+    shown = [each for each in queues if each.name.startswith("front-door-")]
+    assert len(shown) == 4
+    assert all(each.outputs["name"] in body for each in shown)
+    assert '"Cache"' in body
+
+
+def test_a_key_that_is_given_is_left_alone_and_its_owner_is_told_what_it_needs() -> None:
+    plan = run("dev", kms_key_arn=KEY)
+    assert not plan.of(KMS_KEY)
+    needs = json.loads(plan.exports["key_policy_needs"])["Statement"]
+    assert [each["Principal"] for each in needs] == [
+        {"Service": f"logs.{REGION}.amazonaws.com"},
+        {"Service": "cloudwatch.amazonaws.com"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "section"),
+    [({"kms_key_arn": KEY}, "encryption_key"), ({"alarm_topic_arn": TOPIC}, "alarm_topic")],
+    ids=["key", "topic"],
+)
+def test_what_is_both_given_and_made_is_one_problem(given: dict[str, str], section: str) -> None:
+    refusal, plan = refused("full", {f"sluice:{key}": each for key, each in given.items()})
+    assert [each.path for each in refusal.problems] == [f"sluice:{section}.enabled"]
+    assert not plan.registrations
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from local.emulator import ROOT
 from local.say import Say
 from local.stack import LocalAws, LocalStack, local_aws
 
+from .doors import behind, guarded, shop, shown  # noqa: F401 - fixtures
 from .support import Visitor, enforce, fresh, operator_of, wait_every
 
 

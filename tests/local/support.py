@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from local.client import JSON, Sent
-from local.demo import wait_until
+from local.demo_checks import wait_until
 from local.program import Made, stack_config
 from local.stack import LocalAws, LocalStack
 from sluice import access_log

@@ -20,7 +20,7 @@ import pytest
 from local import __main__ as command
 from local import demo, watch
 from local.client import post
-from local.demo import wait_until
+from local.demo_checks import wait_until
 from local.emulator import EmulatorError
 from local.say import Say
 from local.stack import LocalAws, LocalStack
@@ -141,7 +141,7 @@ def test_an_unknown_stack_ends_with_one_message(checkout: Path) -> None:
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "There is no stack 'prod'; there are: dev, limits, open.\n"
+    assert done.stderr == "There is no stack 'prod'; there are: dev, full, limits, open.\n"
     assert not (checkout / ".local").exists(), "an emulator makes its folder first of all"
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from local import demo
 from local.client import post, post_all
+from local.demo_checks import PATIENCE_SECONDS, wait_until
 from local.stack import LocalAws, LocalStack
 
 from .support import forbid, fresh, log_texts, take
@@ -17,17 +18,16 @@ def test_poison_is_given_up_after_exactly_so_many_receives_and_its_batch_is_hand
     queue = cloud.aws.client("sqs").get_queue_attributes(
         QueueUrl=stack.outputs["queue_url"], AttributeNames=["VisibilityTimeout"]
     )
-    patience = demo.PATIENCE_SECONDS
 
     poison, mates = demo.send_poison(stack)
 
     dead = take(cloud, stack.outputs["dead_letter_queue_url"])
-    assert float(queue["Attributes"]["VisibilityTimeout"]) > patience, "or it came by waiting alone"
+    assert float(queue["Attributes"]["VisibilityTimeout"]) > PATIENCE_SECONDS, "or it came by waiting alone"
     assert dead["MessageId"] == poison.answer["messageId"]
     assert dead["Body"].encode() == poison.body
     assert dead["MessageAttributes"]["requestId"]["StringValue"] == poison.answer["requestId"]
     assert demo.failed_receives(cloud, stack, dead["MessageId"]) == receives
-    handled = demo.wait_until(lambda: demo.recorded(cloud, stack), lambda found: found.total() >= len(mates))
+    handled = wait_until(lambda: demo.recorded(cloud, stack), lambda found: found.total() >= len(mates))
     assert handled == dict.fromkeys((mate.message for mate in mates), 1)
 
 
@@ -49,9 +49,9 @@ def test_a_consumer_that_may_not_shorten_a_wait_says_so_and_handles_the_rest(clo
     poison, mates = demo.send_poison(stack)
 
     wanted = {mate.message for mate in mates}
-    handled = demo.wait_until(lambda: demo.recorded(cloud, stack), lambda found: wanted <= found.keys())
+    handled = wait_until(lambda: demo.recorded(cloud, stack), lambda found: wanted <= found.keys())
     assert handled == dict.fromkeys(wanted, 1)
-    said = demo.wait_until(lambda: messages(cloud, stack, "postponing failed"), bool)
+    said = wait_until(lambda: messages(cloud, stack, "postponing failed"), bool)
     assert [each["message_id"] for each in said] == [poison.answer["messageId"]]
 
 
@@ -64,7 +64,7 @@ def test_the_consumer_s_log_names_the_request_that_a_message_came_with(
         found = messages(cloud, dev, "handled")
         return [each for each in found if each["message_id"] == sent.answer["messageId"]]
 
-    lines = demo.wait_until(said, bool)
+    lines = wait_until(said, bool)
     assert [each["request_id"] for each in lines] == [sent.answer["requestId"]]
 
 

@@ -1,19 +1,26 @@
 import json
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from local import demo, demo_limits, program
+from local import demo, demo_checks, demo_full, demo_limits, program
 from local import stack as local_stack
+from local.backend import Backend, backend
 from local.client import Sent
-from local.demo import Check, Report
+from local.demo import Report
+from local.demo_checks import Check, outcome, wait_until
 from local.demo_limits import VISITORS, Visit
 from local.program import Config
 from local.stack import LocalAws, LocalStack
 
-from .support import call, forbid, fresh
+from .support import Values, call, forbid, fresh, made
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigateway import APIGatewayClient
 
 CHECKS = [
     "oversize body is refused",
@@ -27,12 +34,34 @@ LIMITS_CHECKS = [
     "limits: free again within 5 s of room",
     "limits: nobody else notices",
 ]
+FULL_CHECKS = [
+    "full: a request becomes attributes and a group",
+    "full: ten messages in one request",
+    "full: what does not fit is refused, and why",
+    "full: pages of known origins may call",
+    "full: a key for each customer, and a quota",
+    "full: reads are cached by what they depend on",
+    "full: a denied network is refused",
+    "full: the domain leads here",
+]
 
 
 @pytest.fixture
 def _on_the_shared_cloud(cloud: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "local_aws", lambda say: nullcontext(cloud))
     monkeypatch.setattr(demo, "MESSAGES", 20)
+
+
+@pytest.fixture
+def _with_stacks_that_are_there(
+    cloud: LocalAws, dev: LocalStack, door: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deploy nothing: what is looked at is not the stacks."""
+    monkeypatch.setattr(demo, "local_aws", lambda say: nullcontext(cloud))
+    monkeypatch.setattr(LocalAws, "up", lambda local, name, overrides=None: dev if name == "dev" else door)
+    monkeypatch.setattr(demo, "examine", lambda local, stack: [Check("it holds", ok=True)])
+    monkeypatch.setattr(demo, "visit", lambda local, stack: visits_that_hold())
+    monkeypatch.setattr(demo_full, "examine", lambda local, stack, behind: [Check("it holds", ok=True)])
 
 
 def visits_that_hold() -> list[Visit]:
@@ -74,13 +103,19 @@ def test_everything_holds_on_all_stacks_and_json_is_all_that_is_printed(
         for check in CHECKS:
             assert [name for name in names if name.startswith(f"{stack}: ") and check in name], check
     assert "dev: callers without a known token are refused" in names
-    assert names[-len(LIMITS_CHECKS) :] == LIMITS_CHECKS
+    assert names[-len([*LIMITS_CHECKS, *FULL_CHECKS]) :] == [*LIMITS_CHECKS, *FULL_CHECKS]
     busy = {each["client"]: each["refused"] > 0 for each in report["clients"]}
     assert busy == {each.client: each.busy for each in VISITORS}
     assert {each["others"] for each in report["clients"]} == {0}
 
 
-@pytest.mark.usefixtures("_on_the_shared_cloud")
+@pytest.mark.usefixtures("_with_stacks_that_are_there")
+def test_where_every_check_holds_the_run_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.run(as_json=False) == 0
+    assert "Everything holds." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_with_stacks_that_are_there")
 @pytest.mark.parametrize("as_json", [True, False])
 def test_one_check_that_fails_makes_the_run_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
@@ -89,7 +124,6 @@ def test_one_check_that_fails_makes_the_run_fail(
         return [Check("it holds", ok=True), Check("it fails", ok=stack.deployment.stack == "dev")]
 
     monkeypatch.setattr(demo, "examine", examine)
-    monkeypatch.setattr(demo, "visit", lambda local, stack: visits_that_hold())
 
     assert demo.run(as_json=as_json) == 1
     said = capsys.readouterr().out
@@ -101,29 +135,45 @@ def test_one_check_that_fails_makes_the_run_fail(
         assert "198.51.100.7, too often" in said
 
 
-@pytest.mark.usefixtures("_on_the_shared_cloud")
+@pytest.mark.usefixtures("_with_stacks_that_are_there")
+def test_one_check_of_the_richest_stack_that_fails_makes_the_run_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        demo_full, "examine", lambda local, stack, behind: [Check("it fails", ok=False, detail={"a": 1})]
+    )
+
+    assert demo.run(as_json=True) == 1
+
+    report = json.loads(capsys.readouterr().out)
+    assert not report["ok"]
+    assert [check for check in report["checks"] if not check["ok"]] == [
+        {"name": "it fails", "ok": False, "detail": {"a": 1}}
+    ]
+
+
+@pytest.mark.usefixtures("_with_stacks_that_are_there")
 def test_where_the_clients_cannot_come_the_run_fails_and_says_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def visit(local: LocalAws, stack: LocalStack) -> list[Visit]:
         raise ConnectionError("nobody answers")
 
-    monkeypatch.setattr(demo, "STACKS", ("open",))
-    monkeypatch.setattr(demo, "examine", lambda local, stack: [Check("it holds", ok=True)])
     monkeypatch.setattr(demo, "visit", visit)
 
     assert demo.run(as_json=True) == 1
 
     report = json.loads(capsys.readouterr().out)
-    assert [check["ok"] for check in report["checks"]] == [True, False]
-    assert report["checks"][-1]["detail"] == {"error": "ConnectionError: nobody answers"}
+    (failed,) = (check for check in report["checks"] if not check["ok"])
+    assert failed["detail"] == {"error": "ConnectionError: nobody answers"}
+    assert [check["name"] for check in report["checks"]].count("it holds") == 3, "all others are made"
     assert report["clients"] == []
 
 
 def test_a_message_that_is_lost_does_not_pass_for_handled(
     cloud: LocalAws, dev: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(demo_checks, "PATIENCE_SECONDS", 0.2)
     lost = Sent(b"{}", 202, {"messageId": "never sent"})
 
     check = demo.accepted_and_handled(cloud, dev, [lost])
@@ -136,7 +186,7 @@ def test_a_message_that_changed_on_its_way_does_not_pass(cloud: LocalAws) -> Non
     stack = fresh(cloud)
     (sent,) = demo.send(stack, [b"{}"])
     changed = replace(sent, body=b"{ }")
-    demo.wait_until(lambda: demo.recorded(cloud, stack), bool)
+    wait_until(lambda: demo.recorded(cloud, stack), bool)
 
     assert demo.byte_for_byte(cloud, stack, [sent]).ok
     assert not demo.byte_for_byte(cloud, stack, [changed]).ok
@@ -151,8 +201,8 @@ def test_a_stack_that_lets_everybody_in_does_not_pass_for_guarded(door: LocalSta
 DEPLOY = LocalAws.up
 
 
-def up_without_the_role_s_policy(cloud: LocalAws, name: str) -> LocalStack:
-    stack = DEPLOY(cloud, name)
+def up_without_the_role_s_policy(cloud: LocalAws, name: str, overrides: Config | None = None) -> LocalStack:
+    stack = DEPLOY(cloud, name, overrides)
     forbid(cloud, stack, "front-door-role-policy", "sqs:SendMessage")
     return stack
 
@@ -161,7 +211,7 @@ def up_without_the_role_s_policy(cloud: LocalAws, name: str) -> LocalStack:
 def _where_nothing_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalAws, "up", up_without_the_role_s_policy)
     monkeypatch.setattr(demo, "MESSAGES", 3)
-    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(demo_checks, "PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(demo_limits, "PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(demo_limits, "AFTERWARDS_SECONDS", 0.0)
 
@@ -195,16 +245,23 @@ def test_where_nothing_is_accepted_the_report_is_one_json_object_all_the_same(
     assert demo.run(as_json=True) == 1
 
     report = json.loads(capsys.readouterr().out)
+    held = [check["ok"] for check in report["checks"]]
+    plain, limits, full = (
+        held[: len(CHECKS)],
+        held[len(CHECKS) : -len(FULL_CHECKS)],
+        held[-len(FULL_CHECKS) :],
+    )
     assert not report["ok"]
-    assert len(report["checks"]) == len(CHECKS) + len(LIMITS_CHECKS)
-    assert not any(check["ok"] for check in report["checks"][-len(LIMITS_CHECKS) :])
+    assert plain.count(True) == 1, "that a broken queue is told holds all the same"
+    assert limits == [False] * len(LIMITS_CHECKS)
+    assert full == [False, False, True, True, False, True, True, True], "three need an accepted message"
 
 
 @pytest.mark.usefixtures("_on_the_shared_cloud")
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("import pulumi_aws as aws\naws.sns.Topic('some-topic')\n", "some-topic"),
+        ("import pulumi_aws as aws\naws.ecr.Repository('some-images')\n", "some-images"),
         ("import pulumi\nraise pulumi.RunError('the settings are wrong')\n", "the settings are wrong"),
     ],
     ids=["a resource", "the program"],
@@ -229,6 +286,171 @@ def test_a_deployment_that_fails_is_a_check_that_fails(
     assert why in check["detail"]["error"]
 
 
+@pytest.mark.usefixtures("_on_the_shared_cloud")
+def test_where_the_richest_stack_cannot_be_deployed_the_run_fails_and_says_why(
+    dev: LocalStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def up(cloud: LocalAws, name: str, overrides: Config | None = None) -> LocalStack:
+        return DEPLOY(cloud, name, overrides) if name == "full" else dev
+
+    wrong = {"sluice:front_door": json.dumps({"throttle_rate": -1})}
+    monkeypatch.setattr(LocalAws, "up", up)
+    monkeypatch.setattr(demo_full, "overrides", lambda behind: wrong)
+
+    assert demo.run(as_json=True) == 1
+
+    (check,) = json.loads(capsys.readouterr().out)["checks"]
+    assert (check["name"], check["ok"]) == ("deploy", False)
+    assert "sluice:front_door.throttle_rate = -1" in check["detail"]["error"]
+
+
+@dataclass(frozen=True)
+class Rich:
+    """The richest stack, as the demo sees it."""
+
+    cloud: LocalAws
+    stack: LocalStack
+    behind: Backend
+
+    @property
+    def door(self) -> demo_full.Door:
+        return demo_full.Door(self.cloud, self.stack)
+
+    @property
+    def gateway(self) -> "APIGatewayClient":
+        return self.cloud.aws.client("apigateway")
+
+    def id_of(self, name: str) -> str:
+        return made(self.stack, name).id
+
+
+@pytest.fixture(scope="module")
+def rich(cloud: LocalAws) -> Iterator[Rich]:
+    """The richest stack under a name of its own, on which everything held before something is broken."""
+    with backend() as behind:
+        section = json.loads(demo_full.overrides(behind)[demo_full.SECTION])
+        section["domain_name"] = "broken.example.com"
+        # The same order again is another message, so that it can be looked at more than once.
+        del section["queues"][1]["content_based_deduplication"]
+        section["routes"][1]["deduplication_id"] = "context.request_id"
+        stack = cloud.up(demo_full.STACK, {demo_full.SECTION: json.dumps(section)})
+        checks = demo_full.examine(cloud, stack, behind)
+        assert [check for check in checks if not check.ok] == []
+        yield Rich(cloud, stack, behind)
+
+
+def lose_the_tenant(rich: Rich) -> None:
+    gateway, api = rich.gateway, rich.id_of("front-door-api")
+    paths = {each["path"]: each["id"] for each in gateway.get_resources(restApiId=api, limit=500)["items"]}
+    path = paths["/orders/{shop}"]
+    known = gateway.get_integration(restApiId=api, resourceId=path, httpMethod="PUT")
+    templates = {key: text.replace("tenant", "renter") for key, text in known["requestTemplates"].items()}
+    gateway.put_integration(
+        restApiId=api,
+        resourceId=path,
+        httpMethod="PUT",
+        type=known["type"],
+        integrationHttpMethod=known["httpMethod"],
+        uri=known["uri"],
+        credentials=known["credentials"],
+        requestParameters=known["requestParameters"],
+        requestTemplates=templates,
+    )
+
+
+def handle_nothing(rich: Rich) -> None:
+    rich.cloud.aws.client("lambda").delete_event_source_mapping(UUID=rich.id_of("consumer-mapping"))
+
+
+def validate_no_body(rich: Rich) -> None:
+    rich.gateway.update_request_validator(
+        restApiId=rich.id_of("front-door-api"),
+        requestValidatorId=rich.id_of("front-door-validator"),
+        patchOperations=[{"op": "replace", "path": "/validateRequestBody", "value": "false"}],
+    )
+
+
+def answer_a_missing_key_without_headers(rich: Rich) -> None:
+    rich.gateway.put_gateway_response(
+        restApiId=rich.id_of("front-door-api"), responseType="INVALID_API_KEY", statusCode="403"
+    )
+
+
+def raise_the_quota(rich: Rich) -> None:
+    rich.gateway.update_usage_plan(
+        usagePlanId=rich.id_of("front-door-plan-trial"),
+        patchOperations=[{"op": "replace", "path": "/quota/limit", "value": "1000"}],
+    )
+
+
+def cache_nothing(rich: Rich) -> None:
+    rich.gateway.update_stage(
+        restApiId=rich.id_of("front-door-api"),
+        stageName="v1",
+        patchOperations=[
+            {"op": "replace", "path": "/~1catalog~1{sku}/GET/caching/enabled", "value": "false"}
+        ],
+    )
+
+
+def deny_nobody(rich: Rich) -> None:
+    rich.gateway.update_rest_api(
+        restApiId=rich.id_of("front-door-api"),
+        patchOperations=[{"op": "replace", "path": "/policy", "value": ""}],
+    )
+
+
+def lead_nowhere(rich: Rich) -> None:
+    rich.gateway.delete_base_path_mapping(domainName="broken.example.com", basePath="shop")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "look", "shown"),
+    [
+        (lose_the_tenant, lambda rich: demo_full.mapped(rich.door), {"attributes": 7}),
+        (handle_nothing, lambda rich: demo_full.batches(rich.door, rich.cloud), {"accepted": 10}),
+        (raise_the_quota, lambda rich: demo_full.plans(rich.door), {"after it": 202}),
+        (
+            answer_a_missing_key_without_headers,
+            lambda rich: demo_full.browsers(rich.door),
+            {"on a 403": False},
+        ),
+        (cache_nothing, lambda rich: demo_full.cached(rich.door, rich.behind), {"unsigned max-age=0": 200}),
+        (deny_nobody, lambda rich: demo_full.addresses(rich.door), {demo_full.DENIED: 200}),
+        (
+            lead_nowhere,
+            lambda rich: demo_full.domain(rich.door, rich.cloud),
+            {"broken.example.com/shop": 403},
+        ),
+        (validate_no_body, lambda rich: demo_full.validated(rich.door), {}),
+    ],
+)
+def test_what_is_broken_on_the_richest_stack_does_not_pass(
+    rich: Rich,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Rich], None],
+    look: Callable[[Rich], Check],
+    shown: Values,
+) -> None:
+    spoil(rich)
+
+    # What is deployed is read anew after a second.
+    check = wait_until(
+        lambda: examined(rich, look, monkeypatch),
+        lambda found: not found.ok and shown.items() <= found.detail.items(),
+    )
+
+    assert not check.ok
+    assert shown.items() <= check.detail.items()
+
+
+def examined(rich: Rich, look: Callable[[Rich], Check], monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Return what a check finds that waits for nothing that does not come."""
+    with monkeypatch.context() as patch:
+        patch.setattr(demo_checks, "PATIENCE_SECONDS", 1.0)
+        return outcome(lambda: look(rich))
+
+
 @pytest.mark.parametrize("error", ["it is wrong", "not in [a-z]", "no [/such/file]", "[red]"])
 def test_an_error_is_shown_in_its_own_words(capsys: pytest.CaptureFixture[str], error: str) -> None:
     failed = Check("deploy", ok=False, detail={"error": error})
@@ -244,13 +466,13 @@ def test_a_check_that_breaks_does_not_hold_and_says_why() -> None:
     def broken() -> Check:
         raise KeyError("messageId")
 
-    check = demo.outcome(broken)
+    check = outcome(broken)
 
     assert not check.ok
     assert check.detail == {"error": "KeyError: 'messageId'"}
 
 
 def test_waiting_ends_with_what_was_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(demo_checks, "PATIENCE_SECONDS", 0.0)
 
-    assert demo.wait_until(lambda: "not enough", lambda found: found == "enough") == "not enough"
+    assert wait_until(lambda: "not enough", lambda found: found == "enough") == "not enough"

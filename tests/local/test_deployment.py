@@ -95,7 +95,7 @@ def test_the_outputs_are_left_where_the_operator_s_command_reads_them(cloud: Loc
 def test_a_stack_can_be_deployed_twice_side_by_side(cloud: LocalAws, door: LocalStack) -> None:
     other = fresh(cloud)
 
-    same = {key for key, value in other.outputs.items() if value is not None and door.outputs[key] == value}
+    same = {key for key, value in other.outputs.items() if value and door.outputs[key] == value}
     assert same == {"dashboard"}, "all but the dashboard has a name of its own"
 
 
@@ -118,8 +118,8 @@ def test_a_role_that_does_not_trust_api_gateway_is_refused(cloud: LocalAws, door
 
 
 def test_a_resource_type_without_a_maker_is_refused_by_name(cloud: LocalAws) -> None:
-    with pytest.raises(UnknownTypeError, match="aws:sns/topic:Topic"):
-        make(cloud.workshop, "aws:sns/topic:Topic", "topic", {})
+    with pytest.raises(UnknownTypeError, match="aws:ecr/repository:Repository"):
+        make(cloud.workshop, "aws:ecr/repository:Repository", "repository", {})
 
 
 def test_an_input_that_a_maker_does_not_know_is_refused_by_name(cloud: LocalAws) -> None:
@@ -130,7 +130,7 @@ def test_an_input_that_a_maker_does_not_know_is_refused_by_name(cloud: LocalAws)
 @pytest.mark.parametrize(
     ("resource", "named"),
     [
-        ("aws.sns.Topic('some-topic')", "aws:sns/topic:Topic 'some-topic'"),
+        ("aws.ecr.Repository('some-images')", "aws:ecr/repository:Repository 'some-images'"),
         ("aws.sqs.Queue('some-queue', delay_seconds=5)", "aws:sqs/queue:Queue 'some-queue'.*delaySeconds"),
         ("aws.get_availability_zones()", "aws:index/getAvailabilityZones:getAvailabilityZones"),
     ],
@@ -150,7 +150,7 @@ def test_a_deployment_that_failed_leaves_the_next_one_alone(
     cloud: LocalAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     wanting = tmp_path / "__main__.py"
-    wanting.write_text("import pulumi_aws as aws\naws.sns.Topic('topic')\n")
+    wanting.write_text("import pulumi_aws as aws\naws.ecr.Repository('images')\n")
     with monkeypatch.context() as patch:
         patch.setattr(program, "PROGRAM", wanting)
         with pytest.raises(DeployError):
@@ -198,7 +198,7 @@ def test_an_authorizer_section_that_cannot_be_read_is_refused_by_the_program(
 
 
 def test_an_unknown_stack_is_refused_with_those_that_there_are(cloud: LocalAws) -> None:
-    with pytest.raises(StackFileError, match=r"no stack 'prod'; there are: dev, limits, open"):
+    with pytest.raises(StackFileError, match=r"no stack 'prod'; there are: dev, full, limits, open"):
         cloud.up("prod")
 
 

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from handlers.enforcement import Enforcer, Report
 from handlers.ip_sets import WafIpSets
-from local.demo import wait_until
+from local.demo_checks import wait_until
 from local.stack import LocalAws, LocalStack
 from sluice.access_log import FIELDS
 from sluice.limiter import blocks

@@ -6,6 +6,7 @@ import pytest
 
 from local import demo
 from local.client import JSON, post, post_all
+from local.demo_checks import wait_until
 from local.stack import LocalAws, LocalStack
 from sluice import tokens
 
@@ -52,7 +53,7 @@ def test_a_denial_is_kept_so_a_repeated_guess_costs_nothing(cloud: LocalAws) -> 
     for token in (guesses[0], guesses[0], guesses[0], guesses[1]):
         assert_refused(post(stack.outputs["url"], b"{}", token), 403, "ACCESS_DENIED")
 
-    denials = demo.wait_until(lambda: decisions(cloud, stack), lambda found: len(found) >= 2)
+    denials = wait_until(lambda: decisions(cloud, stack), lambda found: len(found) >= 2)
     assert len(denials) == 2, "the function is asked once for each token"
     assert not [line for line in denials for token in guesses if token in line]
 
@@ -66,7 +67,7 @@ def two_methods(cloud: LocalAws) -> LocalStack:
     """A guarded stack whose path takes PUT as well, answered 204 with a body that it may not have."""
     stack = fresh(cloud, "dev")
     gateway = cloud.aws.client("apigateway")
-    api, path = made(stack, "front-door-api").id, made(stack, "front-door-path-1").id
+    api, path = made(stack, "front-door-api").id, made(stack, "front-door-path-messages").id
     gateway.put_method(
         restApiId=api,
         resourceId=path,
@@ -120,7 +121,7 @@ def test_a_body_that_no_message_can_carry_is_answered_400(door: LocalStack, body
     sent = post(door.outputs["url"], body)
 
     assert_refused(sent, 400, "BAD_REQUEST_BODY")
-    assert sent.answer["message"] == "The body holds characters that a queue message cannot carry."
+    assert sent.answer["message"] == "The request holds characters that a queue message cannot carry."
 
 
 @pytest.mark.parametrize(
@@ -186,8 +187,6 @@ def test_what_is_over_the_rate_is_answered_429_and_the_rest_is_handled(cloud: Lo
         if reply.status == 429:
             assert_refused(reply, 429, "THROTTLED")
             assert reply.headers["retry-after"] == "1"
-    handled = demo.wait_until(
-        lambda: demo.recorded(cloud, stack), lambda found: found.total() >= statuses[202]
-    )
+    handled = wait_until(lambda: demo.recorded(cloud, stack), lambda found: found.total() >= statuses[202])
     accepted = {each.answer["messageId"] for each in replies if each.status == 202}
     assert {message_id for message_id, _ in handled} == accepted

@@ -1,11 +1,13 @@
 """The pages say what the components say."""
 
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import settings
+from components import FrontDoorArgs
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -50,4 +52,30 @@ def test_what_the_package_needs_is_what_pulumi_up_installs() -> None:
     runtime = (ROOT / "requirements/runtime.in").read_text().splitlines()
     assert {each.partition(">=")[0] for each in project["dependencies"]} == {
         line for line in runtime if line and not line.startswith("#")
+    }
+
+
+def test_every_test_that_the_features_page_names_is_there() -> None:
+    page = (ROOT / "docs/features.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    known = {
+        found[1]
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for found in re.finditer(r"^def (test_\w+)\(", file.read_text(), re.MULTILINE)
+    }
+    assert len(named) > 50
+    assert named <= known
+
+
+def test_every_argument_of_the_front_door_is_on_the_features_page() -> None:
+    page = (ROOT / "docs/features.md").read_text()
+    named = {part for each in re.findall(r"`([\w.\[\]]+)`", page) for part in each.split(".")}
+    everywhere = {"kms_key_arn", "log_retention_days", "alarm_topic_arn"}
+    # Of a queue and of the authorizer: where they are told of is their own page, or the front door's.
+    elsewhere = {
+        *("stage_name", "max_message_size", "visibility_timeout_seconds", "message_retention_seconds"),
+        *("authorizer_cache_ttl_seconds", "authorizer_token_pattern"),
+    }
+    assert set(FrontDoorArgs.__annotations__) - elsewhere - everywhere <= named | {
+        f"{each.removesuffix('[]')}" for each in named
     }

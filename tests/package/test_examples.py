@@ -11,7 +11,18 @@ import pytest
 from tests.component.recording import Plan, plan_of
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = tuple(f"docs/{each}.md" for each in ("front-door", "authorizer", "limiter", "consumer", "dashboard"))
+PAGES = tuple(
+    f"docs/{each}.md"
+    for each in (
+        "front-door",
+        "authorizer",
+        "limiter",
+        "consumer",
+        "dashboard",
+        "encryption-key",
+        "alarm-topic",
+    )
+)
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"# (\S+\.py)\n")
 HANDLER = "def record_handler(record: object) -> None: ...\n"
@@ -58,15 +69,17 @@ def test_the_programs_of_the_pages_run_one_after_the_other() -> None:
     assert "aws:cloudwatch/dashboard:Dashboard" in {each.type for each in plan.registrations}
 
 
-def test_the_transform_that_is_shown_changes_the_stage_alone() -> None:
+def test_the_transform_that_is_shown_changes_the_api_alone() -> None:
     _, names = run("docs/front-door.md")
 
-    def changed(type_: str) -> Any:
-        return names["with_tracing"](
+    def changed(type_: str, name: str) -> Any:
+        return names["with_compression"](
             pulumi.ResourceTransformArgs(
-                custom=True, type_=type_, name="x", props={"a": 1}, opts=pulumi.ResourceOptions()
+                custom=True, type_=type_, name=name, props={"a": 1}, opts=pulumi.ResourceOptions()
             )
         )
 
-    assert changed("aws:apigateway/stage:Stage").props == {"a": 1, "xrayTracingEnabled": True}
-    assert changed("aws:sqs/queue:Queue") is None
+    api = "aws:apigateway/restApi:RestApi"
+    assert changed(api, "door-api").props == {"a": 1, "minimumCompressionSize": "1024"}
+    assert changed(api, "other-api") is None
+    assert changed("aws:sqs/queue:Queue", "door-queue") is None

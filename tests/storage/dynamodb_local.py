@@ -1,10 +1,7 @@
 """DynamoDB Local as a process: fetched once, in memory, on loopback alone, and nothing left behind."""
 
-import fcntl
 import http.client
 import os
-import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -13,15 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from local.emulator import free_port
+from tests.maven import Jars
 
 LAUNCHER = Path(__file__).with_name("Launcher.java")
-POM = Path(__file__).with_name("pom.xml")
-JAVA = 17
-"""The oldest Java that runs it."""
-INSTALL_SECONDS = 150.0
 START_SECONDS = 30.0
 FLAGS = (
     # A short life is mostly start: compile lightly, and write no files about it.
@@ -44,6 +37,9 @@ class DynamoDBLocalError(RuntimeError):
     """DynamoDB Local cannot be fetched or started; the message says what it said."""
 
 
+JARS = Jars("DynamoDB Local", Path(__file__).with_name("pom.xml"), DynamoDBLocalError)
+
+
 @contextmanager
 def dynamodb_local() -> Iterator[str]:
     """Run an empty DynamoDB Local, and yield its URL.
@@ -63,80 +59,13 @@ def dynamodb_local() -> Iterator[str]:
 
 
 def java_missing() -> bool:
-    """Whether to skip the tests that need it, for want of a JDK or Maven.
-
-    Never so where the variable CI is set: there ``dynamodb_local`` fails, and says what is missing.
-    """
-    return not os.environ.get("CI") and _missing() is not None
+    """Whether to skip the tests that need it, for want of a JDK or Maven; never so in CI."""
+    return JARS.cannot_be_had()
 
 
 def ensure_jars() -> Path:
-    """Return the folder with its jars and native libraries, letting Maven fetch them the first time."""
-    missing = _missing()
-    if missing:
-        raise DynamoDBLocalError(f"DynamoDB Local needs {missing}.")
-    jars = _jars()
-    jars.parent.mkdir(parents=True, exist_ok=True)
-    with jars.with_name(f"{jars.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not jars.exists():
-            partial = jars.with_name(f"{jars.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            # Maven holds the lock too: it may outlive this process.
-            _fetch(partial, lock.fileno())
-            partial.rename(jars)
-    return jars
-
-
-def _missing() -> str | None:
-    """Return what this machine lacks, if anything."""
-    if _java_version() < JAVA:
-        return f"a JDK {JAVA} or later (java, with its compiler) on the PATH"
-    if not _jars().exists() and not shutil.which("mvn"):
-        return "Maven (mvn) on the PATH, the first time"
-    return None
-
-
-def _java_version() -> int:
-    """Return the version of the JDK, which is 0 where there is none or it cannot run source files."""
-    java = shutil.which("java")
-    if java is None:
-        return 0
-    done = subprocess.run(
-        [java, "--describe-module", "jdk.compiler"], capture_output=True, text=True, check=False
-    )
-    found = re.match(r"jdk\.compiler@(\d+)", done.stdout)
-    return int(found[1]) if found else 0
-
-
-def _jars() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    version = ET.parse(POM).findtext(".//{*}dynamodb-local.version")
-    return cache / "sluice" / f"dynamodb-local-{version}"
-
-
-def _fetch(folder: Path, lock: int) -> None:
-    """Let Maven copy everything into a folder; a download whose checksum differs is an error."""
-    done = subprocess.run(
-        [
-            "mvn",
-            "--batch-mode",
-            "--quiet",
-            "--strict-checksums",
-            f"--file={POM}",
-            "dependency:copy-dependencies",
-            f"-DoutputDirectory={folder}",
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        pass_fds=(lock,),
-        timeout=INSTALL_SECONDS,
-    )
-    if done.returncode:
-        raise DynamoDBLocalError(f"DynamoDB Local cannot be fetched (mvn):\n{done.stdout.strip()}")
+    """Return the folder with its jars and native libraries."""
+    return JARS.ensure()
 
 
 def _start(jars: Path, port: int, folder: Path) -> subprocess.Popen[bytes]:

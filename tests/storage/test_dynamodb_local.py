@@ -16,7 +16,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.demo import wait_until
+from local.demo_checks import wait_until
 from tests.local.support import alive_in, emulators_of, listening_addresses
 
 from . import dynamodb_local as module

@@ -2,7 +2,8 @@
 
 "Amazon API Gateway dimensions and metrics", "Available CloudWatch metrics for Amazon SQS", "Using CloudWatch
 metrics with Lambda", "AWS WAF metrics and dimensions"; Sluice's own metrics carry the function's name in the
-dimension ``service``, as Powertools gives it to each.
+dimension ``service``, as Powertools gives it to each. What a metric filter reads from the access log has no
+dimensions, and for each front door a namespace of its own.
 """
 
 API = [{"ApiName", "Stage"}, {"ApiName", "Method", "Resource", "Stage"}, {"ApiName"}]
@@ -11,6 +12,9 @@ FUNCTION = [{"FunctionName"}, {"FunctionName", "Resource"}, set[str]()]
 SERVICE = [{"service"}]
 WEB_ACL = [{"Region", "Rule", "WebACL"}]
 """Of a Regional web ACL; ``Rule`` is ``ALL`` for all of them together."""
+FILTERED = [set[str]()]
+DOOR_NAMESPACE = "Sluice/test-door"
+"""Of a front door named ``door`` in a stack named ``test``."""
 
 CONSUMER_COUNTS = {"RecordsHandled", "RecordsFailed"}
 INGEST_COUNTS = {
@@ -23,7 +27,15 @@ ENFORCER_COUNTS = {
 }
 
 METRICS = {
-    "AWS/ApiGateway": {"Count": API, "4XXError": API, "5XXError": API, "Latency": API},
+    "AWS/ApiGateway": {
+        "Count": API,
+        "4XXError": API,
+        "5XXError": API,
+        "Latency": API,
+        "IntegrationLatency": API,
+        "CacheHitCount": API,
+        "CacheMissCount": API,
+    },
     "AWS/SQS": {
         "NumberOfMessagesSent": QUEUE,
         "NumberOfMessagesDeleted": QUEUE,
@@ -41,11 +53,16 @@ METRICS = {
     },
     "AWS/WAFV2": {"BlockedRequests": WEB_ACL},
     "Sluice": dict.fromkeys(CONSUMER_COUNTS | INGEST_COUNTS | ENFORCER_COUNTS, SERVICE),
+    DOOR_NAMESPACE: {"RequestsThrottled": FILTERED},
 }
 
 GAUGES = {
-    *("Latency", "Duration", "ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"),
+    *("Latency", "IntegrationLatency", "Duration"),
+    *("ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"),
     *("IteratorAge", "EventsPerDelivery", "IngestLag", "BlockLag", "ReleaseLag"),
     *("SetFill", "BlocksLive", "RecordsUnreadable", "RunsPaused"),
 }
 """Metrics whose samples are states: a sum of them means nothing."""
+
+SHARES = {"4XXError", "5XXError", "CacheHitCount", "CacheMissCount"}
+"""Metrics with a sample of 0 or 1 for each request: their average is a share, from 0 to 1."""

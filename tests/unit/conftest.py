@@ -1,15 +1,9 @@
-"""Hypothesis looks for the same examples everywhere, and never at the clock."""
-
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 
 import pulumi
 import pytest
-from hypothesis import settings
-
-settings.register_profile("unit", deadline=None, derandomize=True)
-settings.load_profile("unit")
 
 
 @pytest.fixture

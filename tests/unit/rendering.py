@@ -2,6 +2,7 @@
 
 import json
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 from local.standin.velocity import Rendered, Request, render
@@ -20,9 +21,9 @@ def context(principal: str | None = None, **more: Any) -> dict[str, Any]:
     }
 
 
-def form(template: str, request: Request, principal: str | None = None) -> dict[str, str]:
+def form(template: str, request: Request, around: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Return the form that SQS reads, which must hold every key once."""
-    text = render(template, request, context(principal)).text
+    text = render(template, request, context() if around is None else around).text
     pairs = urllib.parse.parse_qsl(text, keep_blank_values=True, strict_parsing=True)
     assert len(dict(pairs)) == len(pairs), f"a key twice in {text}"
     return dict(pairs)
@@ -30,15 +31,30 @@ def form(template: str, request: Request, principal: str | None = None) -> dict[
 
 def attribute(index: int, name: str, value: str) -> dict[str, str]:
     """Return the part of the form that makes one message attribute."""
+    return typed(f"MessageAttribute.{index}", name, value)
+
+
+def trace(trace_id: str) -> dict[str, str]:
+    """Return the part of the form that hands a trace on."""
+    return typed("MessageSystemAttribute.1", "AWSTraceHeader", f"Root={trace_id}")
+
+
+def typed(prefix: str, name: str, value: str) -> dict[str, str]:
+    """Return a name and a text behind a prefix, as SQS takes them."""
     return {
-        f"MessageAttribute.{index}.Name": name,
-        f"MessageAttribute.{index}.Value.DataType": "String",
-        f"MessageAttribute.{index}.Value.StringValue": value,
+        f"{prefix}.Name": name,
+        f"{prefix}.Value.DataType": "String",
+        f"{prefix}.Value.StringValue": value,
     }
 
 
+def entry(number: int, fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of the form that makes one message of a batch."""
+    return {f"SendMessageBatchRequestEntry.{number}.{name}": value for name, value in fields.items()}
+
+
 def answer(template: str, body: str) -> tuple[Rendered, dict[str, Any]]:
-    """Return what a template makes of SQS's answer, and the JSON in it."""
+    """Return what a template makes of SQS's answer, and the JSON in it; an empty object of no text."""
     made = render(template, Request(body), context())
-    told: dict[str, Any] = json.loads(made.text)
+    told: dict[str, Any] = json.loads(made.text or "{}")
     return made, told

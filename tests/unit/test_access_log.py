@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.edge import log_line
+from local.access_lines import log_line
 from sluice import access_log
 from sluice.access_log import ABSENT, FIELDS, Line, MalformedLineError
 

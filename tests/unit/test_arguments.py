@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -24,8 +25,8 @@ def check(args: Shape) -> list[Problem]:
     return [*arguments.between(args, "count", 1, 3, "pieces")]
 
 
-def admit(args: Any) -> Any:
-    return arguments.admit("Thing 'x'", args, Shape, check)
+def admit(args: Any, problems: Callable[[Shape], list[Problem]] = check) -> Any:
+    return arguments.admit("Thing 'x'", args, Shape, problems)
 
 
 def leaves(value: Any) -> list[Any]:
@@ -67,6 +68,8 @@ def test_an_absent_argument_is_no_problem() -> None:
         *arguments.between(absent, "n", 1, 3, "pieces"),
         *arguments.matching(absent, "n", re.compile("a"), "a"),
         *arguments.one_of(absent, "n", [1]),
+        *arguments.text(absent, "n", re.compile("a"), "a"),
+        *arguments.filled(absent, "n", "because"),
         *arguments.flag(absent, "n"),
         *arguments.text_map(absent, "n"),
         *arguments.shared(absent),
@@ -89,6 +92,29 @@ def test_a_text_that_matches_or_is_not_known_yet_is_no_problem(output: pulumi.Ou
 def test_a_text_that_does_not_match_as_a_whole_is_a_problem(value: object) -> None:
     assert [*arguments.matching({"t": value}, "t", re.compile("abc"), "abc", "fix")] == [
         Problem("t", value, "abc", "fix")
+    ]
+
+
+@pytest.mark.parametrize("value", ["", "abcd", "xabc", "abc\n", 5, True, False, ["abc"], {}])
+def test_a_plain_text_matches_as_a_whole(value: object) -> None:
+    assert not [*arguments.text({"t": "abc"}, "t", re.compile("abc"), "abc")]
+    assert [*arguments.text({"t": value}, "t", re.compile("abc"), "abc")] == [Problem("t", value, "abc")]
+
+
+def test_what_has_to_be_known_at_once_is_no_output(output: pulumi.Output[str]) -> None:
+    (problem,) = arguments.text({"t": output}, "t", re.compile(".*"), "a text")
+    assert (problem.path, problem.value, problem.allowed) == ("t", output, "a text")
+    assert "(an output)" in str(problem)
+
+
+@pytest.mark.parametrize("value", [None, ["a"], "", 0, False, {}])
+def test_a_list_with_something_in_it_is_no_problem(value: object) -> None:
+    assert not [*arguments.filled({"l": value}, "l", "else everybody may call")]
+
+
+def test_an_empty_list_looks_like_a_limit_and_is_none() -> None:
+    assert [*arguments.filled({"l": []}, "l", "else everybody may call")] == [
+        Problem("l", [], "at least one: else everybody may call", "remove it")
     ]
 
 
@@ -182,6 +208,16 @@ def test_a_choice_is_one_of_those_that_there_are() -> None:
 
 
 @pytest.mark.parametrize("value", [True, False])
+def test_true_is_not_one_and_false_is_not_zero_where_there_is_a_choice(value: bool) -> None:
+    assert [*arguments.one_of({"c": value}, "c", (0, 1))] == [Problem("c", value, "one of 0, 1")]
+
+
+@pytest.mark.parametrize("value", [[], {}, [1], 1.5])
+def test_what_can_be_no_choice_is_none(value: object) -> None:
+    assert [each.value for each in arguments.one_of({"c": value}, "c", (1, 2))] == [value]
+
+
+@pytest.mark.parametrize("value", [True, False])
 def test_a_flag_is_true_or_false(value: bool) -> None:
     assert not [*arguments.flag({"f": value}, "f")]
 
@@ -219,6 +255,131 @@ def test_what_every_component_takes_is_checked(key: str, good: object, bad: obje
     assert [each.path for each in arguments.shared({key: bad})] == [key]
 
 
+def test_a_list_of_texts_is_checked_one_by_one() -> None:
+    pattern = re.compile("a+")
+    assert not [*arguments.texts({}, "t", pattern, "letters a")]
+    assert not [*arguments.texts({"t": ["a", "aa"]}, "t", pattern, "letters a")]
+    assert [*arguments.texts({"t": ["a", "b", 5, None, "a\n"]}, "t", pattern, "letters a")] == [
+        Problem(f"t[{index}]", value, "letters a")
+        for index, value in ((1, "b"), (2, 5), (3, None), (4, "a\n"))
+    ]
+    assert [*arguments.texts({"t": "a"}, "t", pattern, "letters a")] == [
+        Problem("t", "a", "a list of letters a")
+    ]
+
+
+def test_counts_are_whole_numbers_by_names_that_match() -> None:
+    pattern = re.compile("[a-z]+")
+    assert not [*arguments.counts({"c": {"a": 1, "b": 9}}, "c", 9, pattern, "names")]
+    found = [*arguments.counts({"c": {"a": 0, "B": 1, "c": 10, 5: 1}}, "c", 9, pattern, "names")]
+    assert [(each.path, each.value) for each in found] == [("c.a", 0), ("c", "B"), ("c.c", 10), ("c", 5)]
+    assert [each.path for each in arguments.counts({"c": [1]}, "c", 9, pattern, "names")] == ["c"]
+
+
+class Part(TypedDict):
+    name: str
+    size: NotRequired[int]
+
+
+def parts(value: object) -> list[str]:
+    """Return what is wrong with a list of parts."""
+
+    def check(part: dict[str, object]) -> list[Problem]:
+        return [*arguments.between(part, "size", 1, 3, "pieces")]
+
+    return [each.path for each in arguments.each_of({"parts": value}, "parts", Part, check)]
+
+
+@pytest.mark.parametrize(
+    "value", [[], [{"name": "a"}], [{"name": "a", "size": 3}, {"name": "b", "size": None}]]
+)
+def test_a_list_of_maps_of_one_shape_is_no_problem(value: object) -> None:
+    assert not parts(value)
+
+
+def test_an_absent_list_of_maps_is_no_problem() -> None:
+    assert not [*arguments.each_of({}, "parts", Part, lambda _: [Problem("x", 1, "y")])]
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        ({"name": "a"}, ["parts"]),
+        ("a", ["parts"]),
+        (["a", {"name": "b"}, None], ["parts[0]", "parts[2]"]),
+        ([{"name": "a"}, {}], ["parts[1].name"]),
+        ([{"name": None}], ["parts[0].name"]),
+        ([{"name": "a", "size": 4}], ["parts[0].size"]),
+        ([{"size": 0, "sise": 1}], ["parts[0].sise", "parts[0].name", "parts[0].size"]),
+    ],
+)
+def test_each_problem_of_each_map_is_named_by_its_place(value: object, paths: list[str]) -> None:
+    assert parts(value) == paths
+
+
+def test_what_is_checked_of_a_map_is_what_has_a_value() -> None:
+    seen: list[dict[str, object]] = []
+
+    def check(part: dict[str, object]) -> list[Problem]:
+        seen.append(part)
+        return []
+
+    assert not [*arguments.each_of({"parts": [{"name": "a", "size": None}]}, "parts", Part, check)]
+    assert seen == [{"name": "a"}]
+
+
+def test_a_map_fits_a_shape_that_knows_all_of_it_and_misses_nothing() -> None:
+    assert not [*arguments.fitting({"name": "a"}, Part)]
+    assert not [*arguments.fitting({"name": 5, "size": "large"}, Part)], "values are checked elsewhere"
+    assert [*arguments.fitting({"size": 1, "sise": 2, "colour": None}, Part)] == [
+        Problem("colour", None, "no such argument", "use one of: name, size"),
+        Problem("sise", 2, "no such argument", "use one of: name, size"),
+        Problem("name", None, "a value: it is required"),
+    ]
+
+
+def test_of_a_shape_that_requires_nothing_nothing_is_missing() -> None:
+    assert not [*arguments.fitting({}, arguments.Shared)]
+
+
+def test_a_key_that_is_no_text_is_told_as_one() -> None:
+    assert [each.path for each in arguments.fitting({"name": "a", 5: 1, None: 2}, Part)] == ["5", "None"]  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        ([], []),
+        ([{"name": "a"}, {"name": "b"}], []),
+        ([{"name": "a"}, {"name": "b"}, {"name": "a"}, {"name": "a"}], ["parts[2].name", "parts[3].name"]),
+        ([{}, {}, {"name": None}, {"name": None}, {"name": 5}, {"name": 5}], []),
+        (["a", "a"], []),
+        ({"name": "a"}, []),
+        (None, []),
+    ],
+)
+def test_two_maps_with_one_name_are_a_problem(value: object, paths: list[str]) -> None:
+    found = [*arguments.distinct({"parts": value}, "parts", "name")]
+    assert [each.path for each in found] == paths
+    assert all("parts[0]" in each.allowed for each in found)
+
+
+def test_what_can_mean_nothing_is_to_be_removed() -> None:
+    args = {"a": 1, "b": None, "c": False}
+    assert [*arguments.without(args, ("a", "b", "c", "d"), "because")] == [
+        Problem("a", 1, "nothing: because", "remove it"),
+        Problem("c", False, "nothing: because", "remove it"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "missing"),
+    [({}, []), ({"a": 1, "b": 2, "c": 0}, []), ({"b": 1}, ["a", "c"]), ({"a": None, "c": 1}, ["a", "b"])],
+)
+def test_what_belongs_together_is_given_together(args: dict[str, object], missing: list[str]) -> None:
+    assert [each.path for each in arguments.together(args, "a", "b", "c")] == missing
+
+
 def test_good_arguments_are_admitted_with_whole_numbers_as_int() -> None:
     admitted = admit({"needed": "x", "count": 2.0})
     assert admitted == {"needed": "x", "count": 2}
@@ -252,6 +413,39 @@ def test_arguments_that_are_no_dict_are_refused(args: object) -> None:
     with pytest.raises(InvalidArgsError, match=r"^Thing 'x': 1 argument is wrong") as refused:
         admit(args)
     assert refused.value.problems == (Problem("args", args, "a dict, as Shape describes it"),)
+
+
+def endless() -> dict[str, Any]:
+    """Return arguments that hold themselves."""
+    args: dict[str, Any] = {"needed": "x"}
+    args["names"] = [args]
+    return args
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return {"needed": "x", "names": value}
+
+
+NOT_NESTED_FOR_EVER = Problem("args", "(not shown)", "values that are not nested for ever")
+
+
+@pytest.mark.parametrize("args", [endless(), nested(20_000)], ids=["endless", "deep"])
+def test_arguments_that_have_no_end_are_refused(args: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgsError) as refused:
+        admit(args)
+    assert refused.value.problems == (NOT_NESTED_FOR_EVER,)
+
+
+def test_arguments_whose_check_finds_no_end_are_refused_with_what_was_found() -> None:
+    def without_end(_args: Shape) -> list[Problem]:
+        raise RecursionError
+
+    with pytest.raises(InvalidArgsError) as refused:
+        admit({"cuont": 1}, without_end)
+    assert [each.path for each in refused.value.problems] == ["cuont", "needed", "args"]
 
 
 def test_a_problem_says_what_is_there_what_may_be_and_what_to_do() -> None:

@@ -1,34 +1,42 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
-from components.api_definition import GATEWAY_ANSWERS
-from local.edge import (
-    ABSENT,
-    FAULTS,
-    NOTHING_DEPLOYED,
-    OURS,
-    StageSettings,
-    climbs,
-    fault,
-    flat,
-    log_line,
-    passes,
-    route,
-)
+from local.domains import Place, Target
+from local.edge import OURS, climbs, filtered, forbidden, origin_form
+from local.exchange import Exchange, first_context, passes
+from local.gateway_responses import Answer
+from local.stage_cache import Visit, Wish
+from local.stages import StageSettings
+from local.standin.integration import CACHED_HEADER, DOMAIN_HEADER, FAULT_HEADER
+from local.waf import Rates, parse
 
-ROUTES = ("/", "/messages", "/orders/{id}", "/orders/{id}/lines")
-CONTEXT: dict[str, Any] = {"requestId": "r-1"}
+SETTINGS = StageSettings(None, "", ("/", "/orders/{id}"), {}, api_name="shop")
+PLACE = Place(Target("abc", "v1"), "/orders/7", "")
+KEPT = Answer(200, {}, b"kept")
 
 
-def settings(*responses: dict[str, Any]) -> StageSettings:
-    return StageSettings(None, "", ROUTES, {each["responseType"]: each for each in responses})
+def a_request(method: str = "GET", **headers: str) -> web.Request:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return make_mocked_request(
+        method, "/abc/v1/orders/7?a=1", headers=CIMultiDict({"Host": "x.example:81", **given})
+    )
 
 
-def response(kind: str, **more: Any) -> dict[str, Any]:
-    template = json.dumps({"of": kind})
-    return {"responseType": kind, "responseTemplates": {"application/json": template}, **more}
+def exchange(settings: StageSettings = SETTINGS, request: web.Request | None = None) -> Exchange:
+    request = request or a_request()
+    made = Exchange(request, PLACE, settings, first_context(request, PLACE, 1_700_000_000.5))
+    made.context["identity"]["sourceIp"] = "192.0.2.1"
+    return made
+
+
+def visit(kept: Answer | None = None, wish: Wish = Wish.NONE) -> Visit:
+    return Visit((PLACE.target, "", ()), 60, wish, kept)
 
 
 @pytest.mark.parametrize("header", ["Content-Type", "Authorization", "X-Trace", "x-edges", "Retry-After"])
@@ -49,21 +57,11 @@ def test_what_the_edge_compares_is_in_lower_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
-    [
-        ("/messages", "/messages"),
-        ("/messages/", "/messages"),
-        ("/", "/"),
-        ("/orders/5", "/orders/{id}"),
-        ("/orders/5/lines", "/orders/{id}/lines"),
-        ("/orders", ABSENT),
-        ("/orders/5/other", ABSENT),
-        ("/Messages", ABSENT),
-        ('/mess"ages', ABSENT),
-    ],
+    ("target", "expected"),
+    [("/a/b?c", "/a/b?c"), ("http://host:1/a?b=http://c/d", "/a?b=http://c/d"), ("http://host", "/")],
 )
-def test_a_path_belongs_to_a_route_or_to_none(path: str, found: str) -> None:
-    assert route(ROUTES, path) == found
+def test_a_target_is_path_and_query_also_where_it_names_the_host(target: str, expected: str) -> None:
+    assert origin_form(target) == expected
 
 
 @pytest.mark.parametrize(
@@ -111,90 +109,174 @@ def test_any_other_path_goes_through_and_a_query_is_not_looked_at(path: str) -> 
     assert not climbs(path)
 
 
-def test_a_context_is_flattened_to_dotted_names() -> None:
-    assert flat({"a": 1, "b": {"c": {"d": "e"}, "f": None}, "g": {}}) == {"a": "1", "b.c.d": "e"}
+def test_what_a_request_tells_is_in_its_context() -> None:
+    context = first_context(a_request(User_Agent="curl"), PLACE, 1_700_000_000.5)
+
+    assert context["requestId"] == context["extendedRequestId"]
+    assert {key: value for key, value in context.items() if not key.endswith("equestId")} == {
+        "requestTime": "14/Nov/2023:22:13:20 +0000",
+        "requestTimeEpoch": 1_700_000_000_500,
+        "httpMethod": "GET",
+        "path": "/v1/orders/7",
+        "protocol": "HTTP/1.1",
+        "apiId": "abc",
+        "stage": "v1",
+        "domainName": "x.example",
+        "domainPrefix": "x",
+        "identity": {"userAgent": "curl"},
+    }
 
 
-def test_a_log_line_holds_bare_values() -> None:
-    line = log_line(
-        '{"ip":"$context.identity.sourceIp","n":$context.status}',
-        {"identity": {"sourceIp": "::1"}, "status": 202},
-    )
-    assert line == '{"ip":"::1","n":202}'
-
-
-@pytest.mark.parametrize("context", [{}, {"waf": None}, {"waf": ""}, {"waf": {}}])
-def test_what_is_absent_is_a_dash(context: dict[str, Any]) -> None:
-    assert log_line("$context.waf.", context) == "-."
-
-
-def test_the_longest_name_is_taken() -> None:
-    assert log_line("$context.a.b, $context.ab.", {"a": {"b": 1}, "ab": 2}) == "1, 2."
+def test_a_request_belongs_to_its_resource() -> None:
+    assert exchange().context["resourcePath"] == "/orders/{id}"
 
 
 @pytest.mark.parametrize(
-    ("kind", "family"), [("REQUEST_TOO_LARGE", "DEFAULT_4XX"), ("INTEGRATION_FAILURE", "DEFAULT_5XX")]
+    ("measured", "counted"), [({"/orders/{id}/GET"}, True), ({"/orders/{id}/POST"}, False)]
 )
-def test_a_fault_is_answered_by_its_own_response_or_by_that_of_its_family(kind: str, family: str) -> None:
-    own, whole = response(kind), response(family)
-    other = response("DEFAULT_5XX" if family == "DEFAULT_4XX" else "DEFAULT_4XX")
-    for deployed, expected in [((own, whole, other), kind), ((whole, other), family)]:
-        assert json.loads(fault(settings(*deployed), kind, CONTEXT).body) == {"of": expected}
+def test_a_method_has_metrics_of_its_own_where_they_are_on(measured: set[str], counted: bool) -> None:
+    served = exchange(replace(SETTINGS, measured=frozenset(measured))).served
+
+    assert served == ("shop", "v1", "/orders/{id}", "GET", counted)
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_that_nothing_is_deployed_for_is_answered_as_api_gateway_does(kind: str) -> None:
-    status, message = FAULTS[kind]
-    generated = response("DEFAULT_4XX", defaultResponse=True), response("DEFAULT_5XX", defaultResponse=True)
-    for deployed in (NOTHING_DEPLOYED, settings(), settings(*generated)):
-        answer = fault(deployed, kind, CONTEXT)
-        assert answer.status == status
-        assert json.loads(answer.body) == {"message": message}
-        assert answer.headers == {"Content-Type": "application/json"}
-
-
-def test_a_response_without_a_template_has_api_gateways_own() -> None:
-    bare = {"responseType": "DEFAULT_4XX", "responseTemplates": None}
-    assert json.loads(fault(settings(bare), "REQUEST_TOO_LARGE", CONTEXT).body) == {
-        "message": "Request Too Long"
-    }
-
-
-def test_a_deployed_response_decides_status_and_headers() -> None:
-    deployed = response(
-        "DEFAULT_4XX", statusCode="418", responseParameters={"gatewayresponse.header.Retry-After": "'1'"}
+def test_every_value_of_a_header_goes_inside_and_nothing_that_is_the_edge_s() -> None:
+    headers = CIMultiDict(
+        [("X-A", "1"), ("X-A", "2"), ("Host", "h"), ("X-Edge-Cached", "1"), ("X-Forwarded-For", "::1")]
     )
-    answer = fault(settings(deployed), "REQUEST_TOO_LARGE", CONTEXT)
-    assert (answer.status, answer.headers["Retry-After"]) == (418, "1")
+    inside = exchange(request=make_mocked_request("GET", "/", headers=headers)).headers_inside()
 
-
-def test_the_edge_has_to_give_what_the_emulator_does_not() -> None:
-    assert {kind: status for kind, (status, _) in FAULTS.items()} == {
-        "BAD_REQUEST_BODY": 400,
-        "WAF_FILTERED": 403,
-        "MISSING_AUTHENTICATION_TOKEN": 403,
-        "REQUEST_TOO_LARGE": 413,
-        "API_CONFIGURATION_ERROR": 500,
-        "INTEGRATION_FAILURE": 504,
-    }
-
-
-@pytest.mark.parametrize("kind", FAULTS)
-def test_every_fault_keeps_its_status_where_our_answers_have_none_of_their_own(kind: str) -> None:
-    ours = [response(each.response_type, statusCode=each.status) for each in GATEWAY_ANSWERS]
-    answer = fault(settings(*ours), kind, CONTEXT)
-    known = {each.response_type for each in GATEWAY_ANSWERS}
-    family = "DEFAULT_4XX" if FAULTS[kind][0] < 500 else "DEFAULT_5XX"
-    assert answer.status == FAULTS[kind][0]
-    assert json.loads(answer.body) == {"of": kind if kind in known else family}
-
-
-@pytest.mark.parametrize("kind", FAULTS)
-def test_every_fault_has_the_one_shape_of_our_errors(kind: str) -> None:
-    ours = [
-        {"responseType": each.response_type, "responseTemplates": {"application/json": each.template}}
-        for each in GATEWAY_ANSWERS
+    assert sorted(inside.items()) == [
+        ("X-A", "1"),
+        ("X-A", "2"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        (DOMAIN_HEADER, "h"),
     ]
-    told = json.loads(fault(settings(*ours), kind, CONTEXT).body)
-    assert list(told) == ["code", "message", "requestId"]
-    assert (told["code"], told["requestId"]) == (kind, "r-1")
+
+
+@pytest.mark.parametrize(
+    ("known", "only_asked"),
+    [
+        (None, False),
+        (visit(), False),
+        (visit(wish=Wish.WARNED), False),
+        (visit(KEPT), True),
+        (visit(KEPT, Wish.WARNED), True),
+        (visit(KEPT, Wish.REFUSED), True),
+        (visit(None, Wish.REFUSED), True),
+    ],
+)
+def test_the_back_end_is_asked_only_where_nothing_else_answers(known: Visit | None, only_asked: bool) -> None:
+    made = exchange()
+    made.visit = known
+
+    assert (CACHED_HEADER in made.headers_inside()) == only_asked
+
+
+def test_what_the_integration_saw_is_learned() -> None:
+    made = exchange()
+    made.learn({"requestId": "r-2", "integrationStatus": 200, "integrationLatency": 7}, {})
+
+    assert made.passed
+    assert made.context["requestId"] == "r-2"
+    assert made.context["integration"] == {"latency": 7, "status": 200}
+
+
+def test_a_request_that_was_refused_before_its_integration_did_not_pass() -> None:
+    made = exchange()
+    made.learn({}, {"x-amzn-requestid": "r-3", FAULT_HEADER: "THROTTLED"})
+
+    assert not made.passed
+    assert made.context["requestId"] == "r-3"
+    assert "integration" not in made.context
+
+
+def test_a_request_that_failed_in_its_integration_did_not_pass() -> None:
+    made = exchange()
+    made.learn({"requestId": "r-4"}, {FAULT_HEADER: "INTEGRATION_TIMEOUT"})
+
+    assert not made.passed
+
+
+@pytest.mark.parametrize(
+    ("known", "passed", "expected"),
+    [
+        (None, True, None),
+        (visit(), True, False),
+        (visit(KEPT), True, True),
+        (visit(KEPT), False, None),
+        (visit(KEPT, Wish.REFUSED), True, None),
+    ],
+)
+def test_the_cache_was_hit_or_missed_only_by_who_got_so_far(
+    known: Visit | None, passed: bool, expected: bool | None
+) -> None:
+    made = exchange()
+    made.visit, made.passed = known, passed
+
+    assert made.cache_hit is expected
+
+
+def test_what_is_wrong_with_a_request_is_answered_and_logged() -> None:
+    deployed = {
+        "DEFAULT_4XX": {
+            "responseParameters": {"gatewayresponse.header.X-Given": "method.request.header.X-Given"},
+        }
+    }
+    made = exchange(replace(SETTINGS, gateway_responses=deployed), a_request(X_Given="mine"))
+    answer = made.fault("BAD_REQUEST_PARAMETERS", {"message": "Missing: [page]"})
+
+    assert (answer.status, answer.headers["x-given"]) == (400, "mine")
+    assert json.loads(answer.body) == {"message": "Missing: [page]"}
+    assert made.context["error"]["responseType"] == "BAD_REQUEST_PARAMETERS"
+    assert made.context["error"]["message"] == "Missing: [page]"
+
+
+def test_where_there_is_no_stage_api_gateway_says_so() -> None:
+    answer = forbidden()
+
+    assert (answer.status, answer.content_type, answer.body) == (
+        403,
+        "application/json",
+        b'{"message":"Forbidden"}',
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "body"),
+    [
+        ({}, 403, b'{"message":"Forbidden"}'),
+        ({"CustomResponse": {"ResponseCode": 429, "CustomResponseBodyKey": "slow"}}, 429, b"later"),
+    ],
+)
+def test_what_the_web_acl_blocks_is_answered_by_it_or_by_the_gateway_response(
+    action: dict[str, Any], status: int, body: bytes
+) -> None:
+    described = {
+        "ARN": "arn:acl",
+        "DefaultAction": {"Block": action},
+        "Rules": [],
+        "CustomResponseBodies": {"slow": {"ContentType": "TEXT_PLAIN", "Content": "later"}},
+    }
+    made = exchange(replace(SETTINGS, web_acl=parse(described, {}, {}, Rates())))
+    answer = filtered(made)
+
+    assert answer
+    assert (answer.status, answer.body) == (status, body)
+    assert made.context["wafResponseCode"] == "WAF_BLOCK"
+    assert made.context["webaclArn"] == "arn:acl"
+
+
+def test_what_the_web_acl_allows_goes_on() -> None:
+    described = {"ARN": "arn:acl", "DefaultAction": {"Allow": {}}, "Rules": []}
+    made = exchange(replace(SETTINGS, web_acl=parse(described, {}, {}, Rates())))
+
+    assert filtered(made) is None
+    assert made.context["wafResponseCode"] == "WAF_ALLOW"
+
+
+def test_where_there_is_no_web_acl_nothing_is_noted() -> None:
+    made = exchange()
+
+    assert filtered(made) is None
+    assert "wafResponseCode" not in made.context

@@ -800,6 +800,7 @@ class LimiterMachine(RuleBasedStateMachine):
         assert set(self.counters.items) <= set(CLIENTS)
 
 
+@pytest.mark.no_cover  # other tests reach these lines too, and this one is twice as fast without
 @pytest.mark.timeout(0 if MORE else 180)
 def test_a_limiter_is_right_whatever_happens_in_whatever_order() -> None:
     run_state_machine_as_test(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local import demo, watch
+from local import demo_checks, watch
 from local.client import Sent
 from local.program import Deployment, StackFileError, stack_config
 from local.say import Say
@@ -243,22 +243,22 @@ def test_progress_can_be_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("ok", [True, False])
 def test_a_finding_that_can_be_had_is_what_it_is(ok: bool) -> None:
-    check = demo.Check("a", ok, {"sent": 1})
-    assert demo.outcome(lambda: check) is check
+    check = demo_checks.Check("a", ok, {"sent": 1})
+    assert demo_checks.outcome(lambda: check) is check
 
 
 def test_a_finding_that_cannot_be_had_does_not_hold() -> None:
-    found = demo.outcome(lambda: demo.Check("a", ok=bool(1 / 0)))
+    found = demo_checks.outcome(lambda: demo_checks.Check("a", ok=bool(1 / 0)))
     assert not found.ok
     assert found.detail == {"error": "ZeroDivisionError: division by zero"}
 
 
 def test_ctrl_c_ends_the_demo_all_the_same() -> None:
-    def finding() -> demo.Check:
+    def finding() -> demo_checks.Check:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        demo.outcome(finding)
+        demo_checks.outcome(finding)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 401, 413, 500, 502, 503])

@@ -1,12 +1,14 @@
 import re
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
+import pulumi
 import pytest
 
-from components import authorizer, consumer, dashboard, front_door, limiter_metrics
+from components import authorizer, consumer, dashboard, front_door_metrics, limiter_metrics
 from components.dashboard import COLUMNS, DashboardArgs
-from components.front_door import FrontDoorNames
+from components.front_door_metrics import FrontDoorNames, Limits
 from components.limiter_metrics import LimiterNames
 from components.monitoring import (
     Alarm,
@@ -15,18 +17,36 @@ from components.monitoring import (
     Metric,
     Missing,
     Panel,
+    api_metric,
+    create_alarms,
     lambda_metric,
     own_metric,
 )
+from components.stage import THROTTLED
 from handlers import consumer as consumer_handler
 from handlers import enforce, ingest
 from handlers.counting import Tally
 from handlers.emf import Unit
 from handlers.enforcement import Report
 
-from .aws_metrics import CONSUMER_COUNTS, ENFORCER_COUNTS, GAUGES, INGEST_COUNTS, METRICS
+from ..component.recording import ALARM, Plan, plan_of
+from .aws_metrics import (
+    CONSUMER_COUNTS,
+    DOOR_NAMESPACE,
+    ENFORCER_COUNTS,
+    GAUGES,
+    INGEST_COUNTS,
+    METRICS,
+    SHARES,
+)
 
-FRONT_DOOR: FrontDoorNames = {"api": "api", "stage": "v1", "queue": "queue", "dead_letter_queue": "dead"}
+FRONT_DOOR: FrontDoorNames = {
+    "api": "api",
+    "stage": "v1",
+    "namespace": DOOR_NAMESPACE,
+    "queues": [{"queue": "orders", "dead_letter_queue": "dead"}, {"queue": "theirs"}],
+    "cached": True,
+}
 LIMITER: LimiterNames = {
     "ingest": "ingest",
     "enforcer": "enforcer",
@@ -43,7 +63,7 @@ ALL: DashboardArgs = {
     "consumer": {"function": "worker"},
 }
 ALARMS = {
-    "front_door": front_door.alarms(FRONT_DOOR),
+    "front_door": front_door_metrics.alarms(FRONT_DOOR, ["orders-", "theirs-"], Limits()),
     "authorizer": authorizer.alarms({"function": "guard"}),
     "limiter": limiter_metrics.alarms(LIMITER),
     "consumer": consumer.alarms({"function": "worker"}),
@@ -87,8 +107,10 @@ def test_every_metric_is_one_that_is_published_under_these_dimensions(metric: Me
 
 @pytest.mark.parametrize("metric", EVERY_METRIC, ids=lambda metric: f"{metric.namespace}-{metric.name}")
 def test_every_metric_has_a_statistic_that_means_something(metric: Metric) -> None:
-    gauge = metric.name in GAUGES
-    assert re.fullmatch(r"Maximum|p[0-9]{2}" if gauge else "Sum", metric.statistic)
+    allowed = "Maximum|p[0-9]{2}" if metric.name in GAUGES else "Sum"
+    if metric.name in SHARES:
+        allowed = "Sum|Average"
+    assert re.fullmatch(allowed, metric.statistic)
 
 
 @pytest.mark.parametrize("component", ALARMS)
@@ -100,7 +122,9 @@ def test_the_alarms_of_a_component_have_names_of_their_own(component: str) -> No
 
 @pytest.mark.parametrize("alarm", EVERY_ALARM, ids=lambda alarm: alarm.role)
 def test_an_alarm_can_fire_and_be_over(alarm: Alarm) -> None:
-    assert alarm.threshold >= 1, "at or over 0 it would fire without anything wrong"
+    assert alarm.threshold > 0, "at or over 0 it would fire without anything wrong"
+    share = isinstance(alarm.metric, Metric) and alarm.metric.statistic == "Average"
+    assert alarm.threshold < 1 if share else alarm.threshold >= 1, "of what is counted, a part is no one"
     assert alarm.period % 60 == 0
     assert alarm.periods * alarm.period <= 86_400, "the longest that CloudWatch evaluates"
     wanted = Missing.FINE if alarm.comparison is Comparison.AT_LEAST else Missing.BAD
@@ -108,11 +132,65 @@ def test_an_alarm_can_fire_and_be_over(alarm: Alarm) -> None:
     assert alarm.description.endswith(".")
 
 
-def test_given_up_messages_are_looked_for_in_the_dead_letter_queue() -> None:
-    alarms = {alarm.role: alarm for alarm in front_door.alarms(FRONT_DOOR)}
-    looked = {role: [each.dimensions for each in metrics_of(alarm)] for role, alarm in alarms.items()}
-    assert looked["dead-letters-alarm"] == [{"QueueName": "dead"}]
-    assert looked["age-alarm"] == [{"QueueName": "queue"}]
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
+
+
+def planned(*alarms: Alarm) -> Plan:
+    """Return what is made of alarms, and the ARNs that are told."""
+
+    def program() -> object:
+        parent = pulumi.ComponentResource("sluice:index:Thing", "thing")
+        return create_alarms("thing", alarms, TOPIC, parent)
+
+    return plan_of(program)
+
+
+def inputs_of(metric: Metric | Formula) -> dict[str, Any]:
+    """Return what CloudWatch is told of an alarm on a metric."""
+    found: dict[str, Any] = planned(Alarm("x-alarm", "X.", metric, 1))["thing-x-alarm"].inputs
+    return found
+
+
+def test_the_arns_of_alarms_are_told_by_what_each_is_about() -> None:
+    alarms = ALARMS["front_door"]
+    plan = planned(*alarms)
+    made = {each.name: each.outputs["arn"] for each in plan.of(ALARM)}
+    assert plan.result == {each.role: made[f"thing-{each.role}"] for each in alarms}
+    assert len(set(plan.result.values())) == len(alarms)
+
+
+def test_no_alarms_have_no_arns() -> None:
+    assert planned().result == {}
+
+
+def test_a_percentile_of_a_few_requests_says_nothing() -> None:
+    # "Percentiles and low data samples": one slow request would be the slowest of a hundred.
+    slow = inputs_of(api_metric("a", "v1", "Latency", "p99"))
+    assert slow["extendedStatistic"] == "p99"
+    assert slow["evaluateLowSampleCountPercentiles"] == "ignore"
+    assert "statistic" not in slow
+
+
+@pytest.mark.parametrize("statistic", ["Sum", "Average", "Maximum"])
+def test_what_is_no_percentile_is_looked_at_however_little_there_is(statistic: str) -> None:
+    counted = inputs_of(api_metric("a", "v1", "5XXError", statistic))
+    assert counted["statistic"] == statistic
+    assert not counted.keys() & {"extendedStatistic", "evaluateLowSampleCountPercentiles"}
+
+
+def test_a_formula_is_asked_for_by_its_metrics() -> None:
+    formula = Formula(
+        "a / b", "Share", {"a": lambda_metric("f", "Errors"), "b": lambda_metric("f", "Invocations")}
+    )
+    asked = inputs_of(formula)
+    assert [each["id"] for each in asked["metricQueries"]] == ["a", "b", "result"]
+    assert [each.get("returnData") for each in asked["metricQueries"]] == [None, None, True]
+    assert not asked.keys() & {"namespace", "metricName", "statistic", "extendedStatistic", "period"}
+
+
+def test_a_metric_of_an_api_is_found_by_its_stage() -> None:
+    dimensions = {"ApiName": "a", "Stage": "v1"}
+    assert api_metric("a", "v1", "Latency", "p99") == Metric("AWS/ApiGateway", "Latency", dimensions, "p99")
 
 
 def test_a_metric_of_a_function_is_found_by_its_name() -> None:
@@ -167,6 +245,12 @@ def test_without_what_counts_requests_nothing_is_said_to_be_missing(without: str
     assert roles == {alarm.role for alarm in limiter_metrics.alarms(LIMITER)} - {"missing-alarm"}
     shown = {metric.namespace for panel in limiter_metrics.panels(names) for metric in panel.metrics}
     assert ("AWS/WAFV2" in shown) == (without != "web_acl")
+
+
+def test_what_a_stage_throttled_is_looked_for_where_its_filter_puts_it() -> None:
+    throttled = [each for each in EVERY_METRIC if each.namespace == DOOR_NAMESPACE]
+    # A metric of the access log has no dimensions: the namespace alone tells the front doors apart.
+    assert throttled == [Metric(DOOR_NAMESPACE, THROTTLED, {})] * 2, "one alarm and one graph"
 
 
 def test_every_panel_has_a_title_of_its_own() -> None:

@@ -50,13 +50,18 @@ def test_a_queue_refuses_everybody_without_tls() -> None:
 
 
 def test_the_front_door_may_send_and_nothing_else() -> None:
-    assert statements(policies.send_messages(QUEUE, None)) == [
+    assert statements(policies.send_messages([QUEUE], None)) == [
         {"Effect": "Allow", "Action": ["sqs:SendMessage"], "Resource": [QUEUE]}
     ]
 
 
+def test_the_front_door_may_send_to_all_of_its_queues_and_to_no_other() -> None:
+    (found,) = statements(policies.send_messages([QUEUE, f"{QUEUE}-2"], None))
+    assert found["Resource"] == [QUEUE, f"{QUEUE}-2"]
+
+
 def test_a_sender_needs_both_actions_of_a_customer_key() -> None:
-    assert statements(policies.send_messages(QUEUE, KEY))[1:] == [
+    assert statements(policies.send_messages([QUEUE], KEY))[1:] == [
         {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": [KEY]}
     ]
 

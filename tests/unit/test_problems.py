@@ -1,3 +1,4 @@
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import authorizer, consumer, dashboard, front_door, limiter
+from components import alarm_topic, authorizer, consumer, dashboard, encryption_key, front_door, limiter
 from components.arguments import Problem
 from sluice import cli, tokens
 
@@ -308,7 +309,14 @@ LIMITER_BAD: list[tuple[str, dict[str, Any]]] = [
 ]
 
 DASHBOARD_GOOD: list[dict[str, Any]] = [
-    {"front_door": {"api": "a", "stage": "s", "queue": "q", "dead_letter_queue": "d"}},
+    {
+        "front_door": {
+            "api": "a",
+            "stage": "s",
+            "namespace": "n",
+            "queues": [{"queue": "q", "dead_letter_queue": "d"}, {"queue": "r"}],
+        }
+    },
     {"authorizer": {"function": "f"}, "front_door": None},
     {"consumer": {"function": "f"}},
     *[{"consumer": {"function": "f"}, **each} for each in SHARED_GOOD],
@@ -319,7 +327,36 @@ DASHBOARD_BAD: list[tuple[str, dict[str, Any]]] = [
     *[(path, {"consumer": {"function": "f"}, **each}) for path, each in SHARED_BAD],
 ]
 
+ENCRYPTION_KEY_GOOD: list[dict[str, Any]] = [
+    {},
+    {"deletion_window_days": 7},
+    {"deletion_window_days": 30},
+    *SHARED_GOOD,
+]
+ENCRYPTION_KEY_BAD: list[tuple[str, dict[str, Any]]] = [
+    *[("deletion_window_days", {"deletion_window_days": each}) for each in (6, 31, "7", 7.5, True)],
+    *SHARED_BAD,
+]
+
+ALARM_TOPIC_GOOD: list[dict[str, Any]] = [
+    {},
+    {"emails": []},
+    {"emails": ["oncall@example.com", "ops+sluice@example.co.uk"]},
+    *SHARED_GOOD,
+]
+ALARM_TOPIC_BAD: list[tuple[str, dict[str, Any]]] = [
+    *[
+        ("emails[0]", {"emails": [each]})
+        for each in ("", "ops", "@example.com", "a b@example.com", "a@b@c", 5)
+    ],
+    ("emails[1]", {"emails": ["ops@example.com", "ops@"]}),
+    ("emails", {"emails": "ops@example.com"}),
+    *SHARED_BAD,
+]
+
 GOOD = {
+    alarm_topic.problems: ALARM_TOPIC_GOOD,
+    encryption_key.problems: ENCRYPTION_KEY_GOOD,
     front_door.problems: FRONT_DOOR_GOOD,
     authorizer.problems: AUTHORIZER_GOOD,
     consumer.problems: CONSUMER_GOOD,
@@ -327,6 +364,8 @@ GOOD = {
     dashboard.problems: DASHBOARD_GOOD,
 }
 BAD = {
+    alarm_topic.problems: ALARM_TOPIC_BAD,
+    encryption_key.problems: ENCRYPTION_KEY_BAD,
     front_door.problems: FRONT_DOOR_BAD,
     authorizer.problems: AUTHORIZER_BAD,
     consumer.problems: CONSUMER_BAD,
@@ -338,7 +377,8 @@ BAD = {
 def label(value: object) -> str:
     if callable(value):
         return value.__module__.rpartition(".")[2]
-    return repr(value)[:60]
+    # Every worker must give the same names: no addresses in memory.
+    return re.sub(r" at 0x\w+", "", repr(value))[:60]
 
 
 @pytest.mark.parametrize(
@@ -417,7 +457,7 @@ def test_without_an_authorizer_nothing_can_be_said_of_one() -> None:
     }
     found = front_door.problems(given)
     assert [each.path for each in found] == list(given)
-    assert {each.allowed for each in found} == {"nothing, unless authorizer_function_arn is given"}
+    assert {each.allowed for each in found} == {"nothing: there is no authorizer_function_arn"}
     assert paths(front_door.problems, {**given, "authorizer_function_arn": OUTPUT}) == []
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from local.aws import Aws
 from local.makers import registry
+from local.makers.compute import LocalSetupError
 from local.makers.registry import Inputs, Outputs, UnknownInputError, UnknownTypeError, Workshop
 
 WORKSHOP = Workshop(Aws("http://127.0.0.1:1"), "http://127.0.0.1:2")
@@ -91,3 +92,31 @@ def test_physical_names_differ_and_begin_with_the_logical_one() -> None:
     names = {registry.auto_name("front-door-queue") for _ in range(20)}
     assert len(names) == 20
     assert all(re.fullmatch(r"front-door-queue-[0-9a-f]{7}", name) for name in names)
+
+
+DEAD_LETTERS = '{"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:dead%s", "maxReceiveCount": 3}'
+WHERE = {"restApi": "a", "resourceId": "r", "httpMethod": "POST"}
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("aws:sqs/queue:Queue", {"name": "q", "fifoQueue": True}, "ends in .fifo"),
+    ("aws:sqs/queue:Queue", {"name": "q.fifo"}, "ends in .fifo"),
+    ("aws:sqs/queue:Queue", {"fifoQueue": True, "redrivePolicy": DEAD_LETTERS % ""}, "same type of queue"),
+    ("aws:sqs/queue:Queue", {"redrivePolicy": DEAD_LETTERS % ".fifo"}, "same type of queue"),
+    ("aws:apigateway/restApiPolicy:RestApiPolicy", {"restApiId": "a", "policy": "x" * 8193}, "8192 bytes"),
+    ("aws:apigateway/model:Model", {"name": "My-Model", "schema": "{}"}, "alphanumeric"),
+    ("aws:apigateway/model:Model", {"name": "M", "schema": "{"}, "no schema of draft 4"),
+    ("aws:apigateway/model:Model", {"name": "M", "schema": '{"type": "thing"}'}, "no schema of draft 4"),
+    ("aws:apigateway/integration:Integration", {**WHERE, "type": "HTTP_PROXY"}, "not HTTP_PROXY"),
+    (
+        "aws:apigateway/methodSettings:MethodSettings",
+        {"restApi": "a", "stageName": "v1", "methodPath": "*/*", "settings": {"colour": "red"}},
+        "would ignore the method's settings colour",
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource_type", "given", "reason"), REFUSED)
+def test_what_aws_would_refuse_is_refused_before_it_is_made(
+    resource_type: str, given: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(LocalSetupError, match=reason):
+        registry.make(WORKSHOP, resource_type, "x", given)

@@ -9,7 +9,7 @@ import yaml
 from pulumi.runtime import config
 
 import settings
-from components import authorizer, consumer, front_door, templates
+from components import authorizer, consumer, encryption_key, front_door, templates
 from local.program import stack_config
 from settings import SECTIONS, SHARED, Section, Settings, SettingsError
 from sluice import tokens
@@ -23,6 +23,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "authorizer": {"kind": "none"},
     "limiter": {},
     "consumer": {"code": "examples/recorder", "entry": "recorder:record_handler"},
+    "encryption_key": {},
+    "alarm_topic": {},
 }
 
 
@@ -65,7 +67,10 @@ def test_good_settings_are_the_components_arguments() -> None:
             "entry": "recorder:record_handler",
             "queue_visibility_timeout_seconds": 180,
         },
+        shared={},
         limiter=None,
+        encryption_key=None,
+        alarm_topic=None,
     )
     assert front_door.problems(loaded.front_door) == []
     assert authorizer.problems(loaded.authorizer) == []
@@ -109,6 +114,78 @@ def test_what_belongs_to_the_web_acl_of_the_stack_s_limiter_may_be_set() -> None
     assert loaded.limiter == given, "and what it is wired to is not in it"
 
 
+@pytest.mark.parametrize("section", [each.key for each in SECTIONS if each.optional])
+def test_what_is_optional_is_there_where_it_is_enabled_and_nowhere_else(section: str) -> None:
+    for given, there in ({}, False), ({"enabled": False}, False), ({"enabled": True}, True):
+        loaded = getattr(settings.load(raw(**{section: given})), section)
+        assert loaded == ({} if there else None)
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "path"),
+    [
+        ("encryption_key", {"deletion_window_days": 6}, "deletion_window_days"),
+        ("alarm_topic", {"emails": ["ops@example.com", "nobody"]}, "emails[1]"),
+        ("alarm_topic", {"emails": "ops@example.com"}, "emails"),
+        ("encryption_key", {"enabled": "perhaps"}, "enabled"),
+    ],
+)
+def test_a_key_or_a_topic_that_is_not_enabled_is_checked_all_the_same(
+    section: str, given: dict[str, Any], path: str
+) -> None:
+    assert refused_keys(raw(**{section: given})) == [f"sluice:{section}.{path}"]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("encryption_key", "kms_key_arn", KEY), ("alarm_topic", "alarm_topic_arn", TOPIC)],
+)
+def test_what_is_given_is_not_made_as_well(section: str, key: str, value: str) -> None:
+    (problem,) = refusal(raw(**{section: {"enabled": True}}, beside={key: value})).problems
+    assert (problem.path, problem.value) == (f"sluice:{section}.enabled", True)
+    assert problem.allowed == f"false, with sluice:{key}: that one is used"
+    assert settings.load(raw(**{section: {"enabled": False}}, beside={key: value})).shared == {key: value}
+
+
+def test_the_owner_of_a_given_key_is_told_what_its_policy_needs_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encryption_key, "statements_for_a_given_key", lambda: "statements")
+    assert settings.load(raw(beside={"kms_key_arn": KEY})).key_policy_needs() == "statements"  # type: ignore[comparison-overlap]
+    assert settings.load(raw()).key_policy_needs() is None
+    assert settings.load(raw(encryption_key={"enabled": True})).key_policy_needs() is None
+
+
+ROUTE = {"path": "orders"}
+
+
+def test_routes_queues_reads_and_plans_are_arguments_as_they_stand() -> None:
+    given = {
+        "routes": [{**ROUTE, "attributes": {"tenant": "header.X-Tenant"}}],
+        "queues": [{"name": "orders", "max_receive_count": 3}],
+        "reads": [{"path": "a", "url": "https://b.example.com"}],
+        "usage_plans": [{"name": "gold", "keys": ["acme"]}],
+    }
+    assert settings.load(raw(front_door=given)).front_door == given
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"routes": [{**ROUTE, "pth": "a"}]}, "routes[0].pth"),
+        ({"routes": [ROUTE, {"path": "a", "attributes": {"x": "y"}}]}, "routes[1].attributes.x"),
+        ({"routes": [{}]}, "routes[0].path"),
+        ({"routes": "orders"}, "routes"),
+        ({"routes": ["orders"]}, "routes[0]"),
+        ({"queues": [{"name": "a", "size": 5}]}, "queues[0].size"),
+        ({"reads": [{"path": "a", "url": "https://b.example.com", "ttl": 5}]}, "reads[0].ttl"),
+        ({"usage_plans": [{"name": "gold", "limit": 5}]}, "usage_plans[0].limit"),
+    ],
+)
+def test_what_is_wrong_inside_a_list_is_one_problem_under_its_place(given: dict[str, Any], path: str) -> None:
+    assert refused_keys(raw(front_door=given)) == [f"sluice:front_door.{path}"]
+
+
 def test_an_unknown_key_inside_a_window_is_told_under_its_place() -> None:
     window = {"name": "day", "limit": 5, "length_seconds": 86_400, "zone": "UTC"}
     assert refused_keys(raw(limiter={"windows": [window]})) == ["sluice:limiter.windows[0].zone"]
@@ -133,22 +210,24 @@ def test_numbers_and_flags_may_come_as_texts() -> None:
             beside={"log_retention_days": "7"},
         )
     )
-    assert loaded.front_door == {"throttle_rate": 50, "manage_account_logging": True, "log_retention_days": 7}
+    assert loaded.front_door == {"throttle_rate": 50, "manage_account_logging": True}
+    assert loaded.shared == {"log_retention_days": 7}
     assert type(loaded.front_door["throttle_rate"]) is int
 
 
-def test_what_is_shared_goes_to_every_component() -> None:
+def test_what_is_shared_is_told_once_for_every_component() -> None:
     shared = {"kms_key_arn": KEY, "log_retention_days": 90, "alarm_topic_arn": TOPIC}
     loaded = settings.load(raw(limiter={"enabled": True}, beside={**shared, "log_retention_days": "90"}))
+    assert loaded.shared == shared
     for args in (loaded.front_door, loaded.authorizer, loaded.limiter, loaded.consumer):
         assert args is not None
-        assert {key: args[key] for key in SHARED} == shared  # type: ignore[literal-required]
+        assert not set(SHARED) & args.keys()
 
 
 def test_a_shared_setting_that_is_empty_is_not_set() -> None:
     loaded = settings.load(raw(beside=dict.fromkeys(SHARED, "")))
     assert loaded == settings.load(raw())
-    assert not set(SHARED) & loaded.front_door.keys()
+    assert loaded.shared == {}
 
 
 @pytest.mark.parametrize("code", ["examples/recorder", str(ROOT / "examples" / "recorder")])
@@ -165,6 +244,36 @@ def test_the_consumer_is_held_to_the_front_doors_visibility_timeout() -> None:
     )
     assert loaded.consumer["queue_visibility_timeout_seconds"] == 600
     assert refused_keys(raw(consumer={"timeout_seconds": 31})) == ["sluice:consumer.timeout_seconds"]
+
+
+def test_the_consumer_is_held_to_the_first_queue_s_visibility_timeout() -> None:
+    queues = [{"name": "orders", "visibility_timeout_seconds": 60}, {"name": "events"}]
+    loaded = settings.load(raw(front_door={"queues": queues}, consumer={"timeout_seconds": 10}))
+    assert loaded.consumer["queue_visibility_timeout_seconds"] == 60
+    given = raw(front_door={"queues": queues}, consumer={"timeout_seconds": 11})
+    assert refused_keys(given) == ["sluice:consumer.timeout_seconds"]
+
+
+def test_the_consumer_is_held_to_a_visibility_timeout_of_nothing() -> None:
+    given = raw(front_door={"visibility_timeout_seconds": 0}, consumer={"timeout_seconds": 1})
+    assert refused_keys(given) == ["sluice:consumer.timeout_seconds"], "each message would come twice"
+
+
+THEIRS = {
+    "queue_arn": "arn:aws:sqs:us-east-1:123456789012:orders",
+    "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/orders",
+}
+
+
+@pytest.mark.parametrize(
+    "door", [THEIRS, {"queues": [{"name": "theirs", **THEIRS}, {"name": "ours"}]}], ids=["one", "several"]
+)
+def test_the_visibility_timeout_of_a_queue_that_exists_has_to_be_set(door: dict[str, Any]) -> None:
+    (problem,) = refusal(raw(front_door=door)).problems
+    assert problem.path == "sluice:consumer.queue_visibility_timeout_seconds"
+    assert problem.allowed == settings.OF_A_GIVEN_QUEUE
+    loaded = settings.load(raw(front_door=door, consumer={"queue_visibility_timeout_seconds": 240}))
+    assert loaded.consumer["queue_visibility_timeout_seconds"] == 240
 
 
 def test_every_problem_is_told_at_once_under_its_key() -> None:
@@ -227,7 +336,9 @@ def test_a_misspelt_section_is_guessed() -> None:
 
 def test_an_unknown_setting_that_resembles_nothing_tells_what_there_is() -> None:
     (problem,) = refusal(raw(consumer={"zzz": 1})).problems
-    assert problem.remedy.startswith("use one of: code, entry, environment,")
+    assert problem.remedy.startswith(
+        "use one of: queue_visibility_timeout_seconds, code, entry, environment,"
+    )
     assert "queue_arn" not in problem.remedy
 
 
@@ -255,7 +366,7 @@ def test_every_wired_argument_is_one_that_the_component_takes(section: Section) 
 
 
 @pytest.mark.parametrize("value", [5, "text", [], None, True])
-@pytest.mark.parametrize("section", ["front_door", "authorizer", "limiter", "consumer"])
+@pytest.mark.parametrize("section", list(GOOD))
 def test_a_section_that_is_no_map_is_a_problem(section: str, value: Any) -> None:
     problems = {
         each.path: each for each in refusal({**raw(), f"sluice:{section}": json.dumps(value)}).problems
@@ -441,11 +552,20 @@ def test_the_projects_defaults_are_settings_that_load() -> None:
     assert all("default" in each for each in declared.values()), "the engine refuses a stack without"
     defaults = {f"sluice:{key}": json.dumps(each["default"]) for key, each in declared.items()}
     defaults |= {key: "" for key, value in defaults.items() if value == '""'}
-    assert settings.load({**defaults, **raw()}).front_door == {"log_retention_days": 30}
+    assert settings.load({**defaults, **raw()}).shared == {"log_retention_days": 30}
 
 
 def test_the_open_stack_loads_as_it_is() -> None:
     assert settings.load(stack_config("open")).authorizer["kind"] is authorizer.AuthorizerKind.NONE
+
+
+def test_the_full_stack_loads_as_it_is_with_all_that_there_is() -> None:
+    loaded = settings.load(stack_config("full"))
+    assert loaded.encryption_key == {}
+    assert loaded.alarm_topic == {"emails": ["oncall@example.com"]}
+    assert loaded.limiter is not None
+    door = loaded.front_door
+    assert [len(door["routes"]), len(door["queues"]), len(door["usage_plans"])] == [3, 2, 2]
 
 
 def test_the_dev_stack_lacks_a_token_and_nothing_else() -> None:

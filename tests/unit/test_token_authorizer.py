@@ -109,6 +109,7 @@ def test_the_digests_are_read_once(deployed: Path) -> None:
         (TOKEN, {"decision": "allow", "principal": "ann"}),
         ("sluice_guess", {"decision": "deny", "principal": ANONYMOUS}),
     ],
+    ids=["known", "unknown"],
 )
 @pytest.mark.usefixtures("deployed")
 def test_a_decision_is_logged_without_the_token(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.standin.velocity import Rendered, Request, TemplateError, json_path, render
+from tests.velocity import examples
 
 REQUEST = Request(
     body='{"a": {"b": [1, {"c": "d"}]}, "odd key": true, "e": null, "": "nameless"}',
@@ -22,6 +23,71 @@ JSON = st.recursive(
 
 def text(template: str, body: str | None = None, **context: Any) -> str:
     return render(template, REQUEST if body is None else Request(body), context).text
+
+
+@pytest.mark.parametrize(("template", "made"), examples.SAME)
+def test_a_template_comes_to_what_velocity_makes_of_it(template: str, made: str) -> None:
+    assert render(template, examples.REQUEST, examples.CONTEXT).text == made
+
+
+@pytest.mark.parametrize("template", examples.WRONG)
+def test_what_velocity_does_not_render_is_an_error(template: str) -> None:
+    with pytest.raises(TemplateError):
+        render(template, examples.REQUEST, examples.CONTEXT)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "$util.urlEncode($input.path('$.a'))",
+        "$input.body.unknown()",
+        "$input.unknown()",
+        "#if(true)yes#elseno#end",
+    ],
+)
+def test_what_velocity_would_print_as_it_stands_is_an_error(template: str) -> None:
+    with pytest.raises(TemplateError):
+        text(template)
+
+
+@pytest.mark.parametrize(
+    ("call", "made"),
+    [
+        ("length()", "7"),
+        ("isEmpty()", "false"),
+        ("trim()", "\U0001f600 Ab2"),
+        ("toLowerCase()", "\U0001f600 ab2 "),
+        ("toUpperCase()", "\U0001f600 AB2 "),
+        ("contains('b2')", "true"),
+        ("startsWith('A')", "false"),
+        ("endsWith('2 ')", "true"),
+        ("equals('Ab2')", "false"),
+        ("equalsIgnoreCase('\U0001f600 aB2 ')", "true"),
+        ("equalsIgnoreCase('\U0001f600 aB2')", "false"),
+        ("indexOf('A')", "3"),
+        ("indexOf('a')", "-1"),
+        ("substring(3)", "Ab2 "),
+        ("substring(3, 5)", "Ab"),
+        ("matches('[^a-z]+b\\d\\s')", "true"),
+        ("matches('b2')", "false"),
+        ("replaceAll('([bA])', '<$1>')", "\U0001f600 <A><b>2 "),
+        ("replaceAll('\\s', '\\$1')", "\U0001f600$1Ab2$1"),
+        ("toString()", "\U0001f600 Ab2 "),
+    ],
+)
+def test_text_has_javas_methods(call: str, made: str) -> None:
+    # A smiley counts as two: Java counts units of UTF-16.
+    assert text(f"$context.x.{call}", x="\U0001f600 Ab2 ") == made
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00"])
+def test_half_a_surrogate_pair_is_encoded_as_java_does(half: str) -> None:
+    assert text("$util.urlEncode($input.path('$'))", f'"{half}"') == "%3F"
+
+
+@pytest.mark.parametrize("body", ["NaN", "[Infinity]", "[" * 100_000])
+def test_what_only_python_takes_for_json_is_none(body: str) -> None:
+    assert text("$input.json('$')", body) == '""'
 
 
 @given(st.text(min_size=1))

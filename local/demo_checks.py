@@ -1,0 +1,35 @@
+"""What the demo's parts share: one thing that was shown, and waiting for it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+PATIENCE_SECONDS = 30.0
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was shown, or not."""
+
+    name: str
+    ok: bool
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def outcome(finding: Callable[[], Found]) -> Found | Check:
+    """Return what a finding says; one that cannot be had does not hold, and does not stop the others."""
+    try:
+        return finding()
+    except Exception as error:  # noqa: BLE001 - shown in the report
+        return Check("a check that broke", ok=False, detail={"error": f"{type(error).__name__}: {error}"})
+
+
+def wait_until(look: Callable[[], Found], enough: Callable[[Found], bool]) -> Found:
+    """Look until it is enough, or patience ends; return what was seen last."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not enough(found := look()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
