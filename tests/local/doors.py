@@ -101,6 +101,11 @@ class Door:
             self.taken[each["MessageId"]] = each
         return got
 
+    def empty(self, queue: str) -> None:
+        """Take out everything, also what other tests sent."""
+        while self.receive(queue):
+            pass
+
     def arrived(self, queue: str, reply: Reply) -> dict[str, str]:
         """Return the attributes of the message that an answer names."""
         return attributes_of(self.take(queue, reply))

@@ -103,7 +103,7 @@ def test_everything_holds_on_all_stacks_and_json_is_all_that_is_printed(
         for check in CHECKS:
             assert [name for name in names if name.startswith(f"{stack}: ") and check in name], check
     assert "dev: callers without a known token are refused" in names
-    assert names[-len([*LIMITS_CHECKS, *FULL_CHECKS]) :] == [*LIMITS_CHECKS, *FULL_CHECKS]
+    assert names[-len([*FULL_CHECKS, *LIMITS_CHECKS]) :] == [*FULL_CHECKS, *LIMITS_CHECKS]
     busy = {each["client"]: each["refused"] > 0 for each in report["clients"]}
     assert busy == {each.client: each.busy for each in VISITORS}
     assert {each["others"] for each in report["clients"]} == {0}
@@ -246,10 +246,10 @@ def test_where_nothing_is_accepted_the_report_is_one_json_object_all_the_same(
 
     report = json.loads(capsys.readouterr().out)
     held = [check["ok"] for check in report["checks"]]
-    plain, limits, full = (
+    plain, full, limits = (
         held[: len(CHECKS)],
-        held[len(CHECKS) : -len(FULL_CHECKS)],
-        held[-len(FULL_CHECKS) :],
+        held[len(CHECKS) : -len(LIMITS_CHECKS)],
+        held[-len(LIMITS_CHECKS) :],
     )
     assert not report["ok"]
     assert plain.count(True) == 1, "that a broken queue is told holds all the same"

@@ -171,7 +171,8 @@ def test_another_content_type_is_no_way_past_the_schema(shop: Door) -> None:
 
 
 def test_nothing_that_was_answered_415_is_in_the_queue(shop: Door) -> None:
-    shop.receive("plain")
+    shop.empty("plain")
+
     shop.send("checked", b'{"kind": "x"}', {"Content-Type": "text/html"})
 
     assert shop.receive("plain") == []
@@ -191,6 +192,8 @@ def test_no_content_type_is_answered_415_where_json_is_not_taken(shop: Door) -> 
 
 
 def test_a_request_that_is_wrong_in_every_way_is_one_problem(guarded: Door, shown: dict[str, str]) -> None:
+    guarded.empty("plain")
+
     reply = guarded.send("asking", b"\x01", {**shown, "Content-Type": "text/html"})
 
     assert reply.status in {400, 415}
