@@ -38,7 +38,6 @@ from .usage_plans import UsagePlanArgs
 STAGE_NAME = "v1"
 THROTTLE_RATE = 1000
 THROTTLE_BURST = 500
-MOST_REQUESTS = 100_000
 ACCOUNT_RATE = 10_000
 """Requests per second of one account and Region ("Amazon API Gateway quotas")."""
 LOG_RETENTION_DAYS = 30
@@ -228,8 +227,8 @@ def problems(args: FrontDoorArgs) -> list[Problem]:
         *cors.problems(given),
         *_api_problems(given),
         *arguments.text(given, "stage_name", STAGE_PATTERN, "1 to 128 letters, digits and _"),
-        *arguments.between(given, "throttle_rate", 1, MOST_REQUESTS, "requests per second"),
-        *arguments.between(given, "throttle_burst", 1, MOST_REQUESTS, "requests"),
+        *arguments.between(given, "throttle_rate", 1, routes.MOST_REQUESTS, "requests per second"),
+        *arguments.between(given, "throttle_burst", 1, routes.MOST_REQUESTS, "requests"),
         *usage_plans.problems(given),
         *resource_policy.problems(given),
         *custom_domain.problems(given),
@@ -256,18 +255,16 @@ def _route_problems(args: Mapping[str, object]) -> list[Problem]:
         *arguments.each_of(args, "reads", ReadArgs, routes.read_problems),
         *arguments.text(args, "health_path", routes.LITERAL_PATH, routes.LITERAL_ALLOWED),
     ]
+    around = _surroundings(args)
     if "routes" in args:
-        around = _surroundings(args)
         found += arguments.without(args, OF_ONE_ROUTE, "each of routes says its own")
         found += arguments.each_of(args, "routes", RouteArgs, lambda each: routes.problems(each, around))
         listed = args["routes"]
         if isinstance(listed, list) and not 1 <= len(listed) <= routes.MOST_ROUTES:
             found.append(Problem("routes", f"{len(listed)} routes", f"1 to {routes.MOST_ROUTES} routes"))
-    else:
-        around = _surroundings(args)
-        if next(iter(around.fifo.values()), None):
-            remedy = "write routes: with path and group_id"
-            found.append(Problem("routes", None, "at least one: a FIFO queue needs a group_id", remedy))
+    elif next(iter(around.fifo.values()), None):
+        remedy = "write routes: with path and group_id"
+        found.append(Problem("routes", None, "at least one: a FIFO queue needs a group_id", remedy))
     return found or _clashes(args)
 
 
@@ -359,8 +356,6 @@ def _entry_problems(args: Mapping[str, object]) -> list[Problem]:
     """Report ways in that contradict each other, or that leave none."""
     found = [*arguments.flag(args, "disable_execute_api_endpoint")]
     private, domain = "vpc_endpoint_ids" in args, "domain_name" in args
-    if args.get("vpc_endpoint_ids") == []:
-        found.append(Problem("vpc_endpoint_ids", [], "at least one VPC endpoint"))
     if private and domain:
         found += arguments.without(args, ("domain_name",), "a private API has no public domain")
     disabled = args.get("disable_execute_api_endpoint")
@@ -592,13 +587,12 @@ class FrontDoor(pulumi.ComponentResource):
     def _create_api(self) -> tuple[Api, aws.apigateway.Deployment]:
         args = self._given
         backend = self._create_backend()
-        reads = self._reads
-        looked_at = [*(each for route in self._routes for each in route.headers)]
-        looked_at += [each for read in reads for each in read.headers]
+        looked_at = [header for route in self._routes for header in route.headers]
+        looked_at += [header for read in self._reads for header in read.headers]
         definition = api_definition.define(
             self._routes,
             {each.name: each.max_message_size for each in self._queues},
-            reads,
+            self._reads,
             cast("str | None", args.get("health_path")),
             Style(Shape.PROBLEM if args.get("problem_json") else Shape.PLAIN, cors.of(args, looked_at)),
         )

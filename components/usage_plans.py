@@ -9,13 +9,13 @@ import pulumi_aws as aws
 
 from . import arguments, naming
 from .arguments import Problem
+from .routes import MOST_REQUESTS
 
 PERIODS = ("DAY", "WEEK", "MONTH")
 LATEST_OFFSET = {"DAY": 0, "WEEK": 6, "MONTH": 27}
 """The last day on which a period may begin ("QuotaSettings", API Gateway API reference)."""
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 NAME_ALLOWED = "lower-case letters, digits and -, at most 32"
-MOST_REQUESTS = 100_000
 LARGEST_QUOTA = 2_000_000_000
 
 
