@@ -30,7 +30,7 @@ tests-together: $(READY)
 
 # These look at the clock, and have the machine to themselves. What is covered is judged with all that ran before.
 tests-alone: $(READY)
-	$(call timed,tests on the local AWS,$(PYTEST) tests/local --cov --cov-append)
+	$(call timed,tests on the local AWS,$(PYTEST) tests/local --numprocesses=2 --dist=loadgroup --cov --cov-append)
 
 fmt: $(READY)
 	$(BIN)/ruff format .

@@ -23,7 +23,7 @@ from components import (
     consumer,
     door_queues,
     encryption_key,
-    front_door,
+    front_door_args,
     limiter,
     user_code,
 )
@@ -32,7 +32,7 @@ from components.arguments import Problem, Shared
 from components.authorizer import AuthorizerArgs, AuthorizerKind
 from components.consumer import ConsumerArgs
 from components.encryption_key import EncryptionKeyArgs
-from components.front_door import FrontDoorArgs
+from components.front_door_args import FrontDoorArgs
 from components.limiter import LimiterArgs
 
 HERE = Path(__file__).parent
@@ -80,7 +80,7 @@ class Section:
 FRONT_DOOR = Section(
     "front_door",
     FrontDoorArgs,
-    front_door.problems,
+    front_door_args.problems,
     wired=(
         "authorizer_function_arn",
         "authorizer_cache_ttl_seconds",
@@ -229,7 +229,7 @@ def _shared(mine: Mapping[str, Any]) -> tuple[Values, list[Problem]]:
     sections = [section.key for section in SECTIONS]
     given = {key: value for key, value in mine.items() if key not in sections and value != ""}
     values, found = _validated(types, given, also=sections)
-    return values, found + front_door.problems(cast(FrontDoorArgs, values))
+    return values, found + front_door_args.problems(cast(FrontDoorArgs, values))
 
 
 def _doubly_given(values: Mapping[str, Values], shared: Values) -> list[Problem]:

@@ -10,7 +10,8 @@ from .consumer import Consumer, ConsumerArgs
 from .dashboard import Dashboard, DashboardArgs
 from .door_queues import QueueArgs
 from .encryption_key import EncryptionKey, EncryptionKeyArgs
-from .front_door import FrontDoor, FrontDoorArgs
+from .front_door import FrontDoor
+from .front_door_args import FrontDoorArgs
 from .limiter import Limiter, LimiterArgs
 from .limiter_rules import OverrideArgs, WindowArgs
 from .routes import ReadArgs, RouteArgs

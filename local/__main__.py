@@ -29,7 +29,9 @@ def main(words: Sequence[str] | None = None) -> int:
     show.set_defaults(run=lambda chosen: demo.run(as_json=chosen.json))
     chosen = parser.parse_args(words)
     run: Callable[[argparse.Namespace], int] = chosen.run
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Also where it was started in the background, and so with interrupts ignored.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _interrupt)
     try:
         return run(chosen)
     except EXPECTED as error:

@@ -12,6 +12,7 @@ from local import demo_full
 from local.backend import Backend
 from local.client import Reply as Answer
 from local.client import ask
+from local.demo_checks import wait_until
 from local.stack import LocalAws
 
 from .doors import PAGE, Door, open_door
@@ -309,7 +310,13 @@ def by_name(door: Door, host: str, path: str, method: str = "POST") -> Answer:
     return ask(method, f"{door.cloud.edge.url}{path}", body, headers)
 
 
+def known(door: Door, host: str, path: str) -> bool:
+    """Wait until the edge has looked up a domain, as DNS takes its time; whether it did."""
+    return wait_until(lambda: by_name(door, host, path, "GET").status, lambda status: status == 200) == 200
+
+
 def test_the_domain_leads_to_the_stage(named: Door) -> None:
+    assert known(named, DOMAIN, "/health")
     assert named.stack.outputs["url"] == f"https://{DOMAIN}/messages"
     for host in (DOMAIN, DOMAIN.upper(), f"{DOMAIN}:443"):
         accepted = by_name(named, host, "/messages")
@@ -334,9 +341,13 @@ def test_another_host_s_name_leads_nowhere(named: Door, host: str) -> None:
 def test_with_a_domain_aws_s_own_name_leads_here_too_unless_it_is_switched_off(cloud: LocalAws) -> None:
     name = "both.example.org"
     certificate = cloud.aws.client("acm").request_certificate(DomainName=name)["CertificateArn"]
-    door = open_door(cloud, {"domain_name": name, "certificate_arn": certificate, "base_path": "in"})
+    door = open_door(
+        cloud,
+        {"domain_name": name, "certificate_arn": certificate, "base_path": "in", "health_path": "health"},
+    )
 
     assert door.send("messages").status == 202
+    assert known(door, name, "/in/health")
     assert by_name(door, name, "/in/messages").status == 202
     assert [by_name(door, name, path).status for path in ("/messages", "/inn/messages", "/in")] == [403] * 3
 
@@ -351,7 +362,7 @@ def test_the_example_of_everything_serves_its_domain_its_plans_and_its_networks(
     where = urlsplit(stack.outputs["base_url"])
     assert (where.netloc, where.path) == ("full.example.com", "/shop")
 
-    assert by_name(full, where.netloc, "/shop/health", "GET").status == 200
+    assert known(full, where.netloc, "/shop/health")
     denied = call(f"{full.url}/health", "GET", None, full.as_client("2001:db8:bad::1"))
     assert (denied.status, denied.answer["code"]) == (403, "ACCESS_DENIED")
     acme = {**key_of(full, "acme"), "X-Tenant": "acme"}

@@ -6,9 +6,9 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import QueueArgs, ReadArgs, RouteArgs, UsagePlanArgs, front_door, sources
+from components import QueueArgs, ReadArgs, RouteArgs, UsagePlanArgs, front_door_args, sources
 from components.arguments import InvalidArgsError, Problem, admit
-from components.front_door import FrontDoorArgs
+from components.front_door_args import FrontDoorArgs
 from sluice import tokens
 
 OUTPUT = pulumi.Output.from_input("known later")
@@ -27,7 +27,7 @@ PLAN: dict[str, Any] = {"name": "gold"}
 
 
 def told(args: dict[str, Any]) -> list[Problem]:
-    return front_door.problems(args)  # type: ignore[arg-type]
+    return front_door_args.problems(args)  # type: ignore[arg-type]
 
 
 def paths(args: dict[str, Any]) -> list[str]:
@@ -105,7 +105,7 @@ READS_GOOD: list[dict[str, Any]] = [
     read(cache_ttl_seconds=3600, timeout_ms=29_000),
     {**read(path="messages"), "health_path": "health"},
     {"health_path": "status/health"},
-    *[{"cache_size_gb": size} for size in front_door.CACHE_SIZES],
+    *[{"cache_size_gb": size} for size in front_door_args.CACHE_SIZES],
 ]
 ENTRY_GOOD: list[dict[str, Any]] = [
     {"cors_origins": ["*"]},
@@ -504,7 +504,7 @@ def label(value: object) -> str:
 
 @pytest.mark.parametrize("args", [*ROUTES_GOOD, *QUEUES_GOOD, *READS_GOOD, *ENTRY_GOOD], ids=label)
 def test_good_arguments_are_admitted(args: dict[str, Any]) -> None:
-    admit("FrontDoor 'door'", args, FrontDoorArgs, front_door.problems)  # type: ignore[arg-type]
+    admit("FrontDoor 'door'", args, FrontDoorArgs, front_door_args.problems)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -552,7 +552,7 @@ def test_everything_is_told_at_once() -> None:
         *("allow_cidrs", "allow_cidrs[0]", "base_path", "execution_log", "latency_alarm_ms", "log_principal"),
     }
     with pytest.raises(InvalidArgsError) as refused:
-        admit("FrontDoor 'door'", given, FrontDoorArgs, front_door.problems)  # type: ignore[arg-type]
+        admit("FrontDoor 'door'", given, FrontDoorArgs, front_door_args.problems)  # type: ignore[arg-type]
     message = str(refused.value)
     assert all(f"{path} = " in message for path in found)
 
@@ -612,7 +612,7 @@ def test_none_is_not_set_at_any_depth() -> None:
         "usage_plans": [{**dict.fromkeys(UsagePlanArgs.__annotations__), **PLAN}],
         "domain_name": None,
     }
-    admitted = admit("FrontDoor 'door'", given, FrontDoorArgs, front_door.problems)  # type: ignore[arg-type]
+    admitted = admit("FrontDoor 'door'", given, FrontDoorArgs, front_door_args.problems)  # type: ignore[arg-type]
     assert admitted.keys() == {"routes", "queues", "reads", "usage_plans"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import alarm_topic, authorizer, consumer, dashboard, encryption_key, front_door, limiter
+from components import alarm_topic, authorizer, consumer, dashboard, encryption_key, front_door_args, limiter
 from components.arguments import Problem
 from sluice import cli, tokens
 
@@ -357,7 +357,7 @@ ALARM_TOPIC_BAD: list[tuple[str, dict[str, Any]]] = [
 GOOD = {
     alarm_topic.problems: ALARM_TOPIC_GOOD,
     encryption_key.problems: ENCRYPTION_KEY_GOOD,
-    front_door.problems: FRONT_DOOR_GOOD,
+    front_door_args.problems: FRONT_DOOR_GOOD,
     authorizer.problems: AUTHORIZER_GOOD,
     consumer.problems: CONSUMER_GOOD,
     limiter.problems: LIMITER_GOOD,
@@ -366,7 +366,7 @@ GOOD = {
 BAD = {
     alarm_topic.problems: ALARM_TOPIC_BAD,
     encryption_key.problems: ENCRYPTION_KEY_BAD,
-    front_door.problems: FRONT_DOOR_BAD,
+    front_door_args.problems: FRONT_DOOR_BAD,
     authorizer.problems: AUTHORIZER_BAD,
     consumer.problems: CONSUMER_BAD,
     limiter.problems: LIMITER_BAD,
@@ -399,7 +399,7 @@ def test_a_bad_argument_is_named(problems: Problems, path: str, args: dict[str, 
 
 
 def test_every_problem_is_found_at_once() -> None:
-    assert paths(front_door.problems, {"path": "", "answer": "x", "throttle_rate": 0}) == [
+    assert paths(front_door_args.problems, {"path": "", "answer": "x", "throttle_rate": 0}) == [
         "path",
         "answer",
         "throttle_rate",
@@ -455,10 +455,10 @@ def test_without_an_authorizer_nothing_can_be_said_of_one() -> None:
         "authorizer_token_pattern": tokens.BEARER,
         "log_principal": True,
     }
-    found = front_door.problems(given)
+    found = front_door_args.problems(given)
     assert [each.path for each in found] == list(given)
     assert {each.allowed for each in found} == {"nothing: there is no authorizer_function_arn"}
-    assert paths(front_door.problems, {**given, "authorizer_function_arn": OUTPUT}) == []
+    assert paths(front_door_args.problems, {**given, "authorizer_function_arn": OUTPUT}) == []
 
 
 def test_every_variable_that_is_no_good_is_named() -> None:

@@ -9,7 +9,7 @@ import yaml
 from pulumi.runtime import config
 
 import settings
-from components import authorizer, consumer, encryption_key, front_door, templates
+from components import authorizer, consumer, encryption_key, front_door_args, templates
 from local.program import stack_config
 from settings import SECTIONS, SHARED, Section, Settings, SettingsError
 from sluice import tokens
@@ -72,7 +72,7 @@ def test_good_settings_are_the_components_arguments() -> None:
         encryption_key=None,
         alarm_topic=None,
     )
-    assert front_door.problems(loaded.front_door) == []
+    assert front_door_args.problems(loaded.front_door) == []
     assert authorizer.problems(loaded.authorizer) == []
     assert consumer.problems(loaded.consumer) == []
 
