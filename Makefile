@@ -25,12 +25,11 @@ types: $(READY)
 	$(call timed,types,$(BIN)/mypy)
 
 tests-together: $(READY)
-	$(call timed,tests in several processes,$(PYTEST) --numprocesses=auto --maxprocesses=4 \
-	  --dist=loadgroup --ignore=tests/local --cov --cov-report= --cov-fail-under=0)
+	$(call timed,tests in several processes,$(PYTEST) -m "not alone" --numprocesses=auto --maxprocesses=4 \
+	  --dist=loadgroup --cov)
 
-# These look at the clock, and have the machine to themselves. What is covered is judged with all that ran before.
 tests-alone: $(READY)
-	$(call timed,tests on the local AWS,$(PYTEST) tests/local --numprocesses=2 --dist=loadgroup --cov --cov-append)
+	$(call timed,tests that look at the clock,$(PYTEST) -m alone tests/local)
 
 fmt: $(READY)
 	$(BIN)/ruff format .

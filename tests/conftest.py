@@ -15,19 +15,24 @@ settings.load_profile("steady")
 TESTS = Path(__file__).parent
 ANYWHERE = {"unit", "component"}
 """Where each test can run in any process; those of other folders share what they started."""
-LIMITED = {"test_limiter.py", "test_limiter_cli.py", "test_command.py"}
-"""Tests on the local AWS that mostly wait: the others run beside them."""
+TIMED = {"test_limiter.py", "test_limiter_cli.py", "test_demo.py"}
+"""Tests on the local AWS that look at the clock."""
+UNCOVERED = {"velocity", "component/test_front_door", "component/test_limiter"}
+"""What reaches no line that others do not reach, and is twice as fast when nobody keeps book."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let ``--dist loadgroup`` keep tests together that would each start a Java, an emulator or a build."""
     for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        if folder == "velocity":
-            # Other tests reach the same lines, and these render thousands of templates.
+        path = item.path.relative_to(TESTS)
+        folder = path.parts[0]
+        if folder == "local" and path.name in TIMED:
+            item.add_marker(pytest.mark.alone)
+        if any(path.as_posix().startswith(each) for each in UNCOVERED):
             item.add_marker(pytest.mark.no_cover)
         if folder not in ANYWHERE:
-            group = f"{folder} limits" if item.path.name in LIMITED else folder
+            # Two processes share the tests on the local AWS.
+            group = "doors" if path.name.startswith("test_door") else folder
             item.add_marker(pytest.mark.xdist_group(group))
 
 
