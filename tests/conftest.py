@@ -8,7 +8,11 @@ from hypothesis import HealthCheck, settings
 
 # The same examples everywhere, and never a look at the clock.
 settings.register_profile(
-    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "steady",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("steady")
 
@@ -17,7 +21,7 @@ ANYWHERE = {"unit", "component"}
 """Where each test can run in any process; those of other folders share what they started."""
 TIMED = {"test_limiter.py", "test_limiter_cli.py", "test_demo.py"}
 """Tests on the local AWS that look at the clock."""
-UNCOVERED = {"velocity", "component/test_front_door", "component/test_limiter"}
+UNCOVERED = {"velocity", "component/test_front_door", "component/test_limiter", "component/test_consumer"}
 """What reaches no line that others do not reach, and is twice as fast when nobody keeps book."""
 
 
