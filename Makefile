@@ -25,11 +25,12 @@ types: $(READY)
 	$(call timed,types,$(BIN)/mypy)
 
 tests-together: $(READY)
-	$(call timed,tests in several processes,$(PYTEST) -m "not alone" --numprocesses=auto --maxprocesses=4 \
-	  --dist=loadgroup --cov)
+	$(call timed,tests in several processes,$(PYTEST) --numprocesses=auto --maxprocesses=4 --dist=loadgroup \
+	  --ignore=tests/local --cov)
 
+# These look at the clock, and have the machine to themselves.
 tests-alone: $(READY)
-	$(call timed,tests that look at the clock,$(PYTEST) -m alone tests/local)
+	$(call timed,tests on the local AWS,$(PYTEST) tests/local)
 
 fmt: $(READY)
 	$(BIN)/ruff format .

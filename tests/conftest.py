@@ -19,8 +19,6 @@ settings.load_profile("steady")
 TESTS = Path(__file__).parent
 ANYWHERE = {"unit", "component"}
 """Where each test can run in any process; those of other folders share what they started."""
-TIMED = {"test_limiter.py", "test_limiter_cli.py", "test_demo.py"}
-"""Tests on the local AWS that look at the clock."""
 UNCOVERED = {"velocity", "component/test_front_door", "component/test_limiter", "component/test_consumer"}
 """What reaches no line that others do not reach, and is twice as fast when nobody keeps book."""
 
@@ -30,14 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = item.path.relative_to(TESTS)
         folder = path.parts[0]
-        if folder == "local" and path.name in TIMED:
-            item.add_marker(pytest.mark.alone)
         if any(path.as_posix().startswith(each) for each in UNCOVERED):
             item.add_marker(pytest.mark.no_cover)
         if folder not in ANYWHERE:
-            # Two processes share the tests on the local AWS.
-            group = "doors" if path.name.startswith("test_door") else folder
-            item.add_marker(pytest.mark.xdist_group(group))
+            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 def pytest_collection_finish() -> None:
