@@ -13,6 +13,9 @@ TOKEN = re.compile(tokens.PREFIX + r"[A-Za-z0-9_-]+")
 FUNCTION_ARN = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w-]+(:[\w$-]+)?", re.ASCII)
 KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", re.ASCII)
 TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+", re.ASCII)
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+"""Of what is listed in arguments: it becomes part of a child's name."""
+NAME_ALLOWED = "lower-case letters, digits and -, at most 32"
 LOG_RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
@@ -186,18 +189,17 @@ def matching(
     args: Mapping[str, object], key: str, pattern: re.Pattern[str], allowed: str, remedy: str = ""
 ) -> Iterable[Problem]:
     """Report ``key`` unless it is absent, an output, or a string that matches ``pattern`` as a whole."""
-    value = args.get(key)
-    if value is None or isinstance(value, pulumi.Output):
-        return
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        yield Problem(key, value, allowed, remedy)
+    if not isinstance(args.get(key), pulumi.Output):
+        yield from text(args, key, pattern, allowed, remedy)
 
 
-def text(args: Mapping[str, object], key: str, pattern: re.Pattern[str], allowed: str) -> Iterable[Problem]:
+def text(
+    args: Mapping[str, object], key: str, pattern: re.Pattern[str], allowed: str, remedy: str = ""
+) -> Iterable[Problem]:
     """Report ``key`` unless it is absent or a plain string, no output, that matches as a whole."""
     value = args.get(key)
     if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
-        yield Problem(key, value, allowed)
+        yield Problem(key, value, allowed, remedy)
 
 
 def filled(args: Mapping[str, object], key: str, reason: str) -> Iterable[Problem]:

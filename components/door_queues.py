@@ -21,7 +21,6 @@ VISIBILITY_TIMEOUT_SECONDS = 180
 MESSAGE_RETENTION_SECONDS = 4 * DAY
 MAX_RECEIVE_COUNT = 5
 MOST_RECEIVES = 1000
-QUEUE_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 FIFO_SUFFIX = ".fifo"
 QUEUE_ARN = re.compile(r"arn:aws[a-z-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?", re.ASCII)
 QUEUE_URL = re.compile(r"https?://\S+/\d{12}/[A-Za-z0-9_-]{1,80}(\.fifo)?", re.ASCII)

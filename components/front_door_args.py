@@ -305,9 +305,8 @@ def _queue_problems(args: Mapping[str, object]) -> list[Problem]:
 
 
 def _named_queue_problems(queue: Mapping[str, object]) -> list[Problem]:
-    allowed = "lower-case letters, digits and -, at most 32"
     return [
-        *arguments.text(queue, "name", door_queues.QUEUE_NAME, allowed),
+        *arguments.text(queue, "name", arguments.NAME, arguments.NAME_ALLOWED),
         *door_queues.problems(queue),
     ]
 

@@ -90,7 +90,11 @@ def make(args: RuleArgs) -> Rules:
     """Return the rules that arguments without problems mean."""
     return Rules(
         windows=tuple(
-            Window(each["name"], each["limit"], _buckets(cast(WindowArgs, _present(each))))
+            Window(
+                each["name"],
+                each["limit"],
+                _buckets(cast(WindowArgs, arguments.present(cast(Mapping[str, object], each)))),
+            )
             for each in args.get("windows", WINDOWS)
         ),
         identity=Identity(args.get("ipv6_prefix", clients.IPV6_PREFIX), args.get("ipv6_site_prefix")),
@@ -142,11 +146,6 @@ def problems(args: RuleArgs) -> list[Problem]:
     return found or _order_problems(args)
 
 
-def _present(window: Mapping[str, object]) -> dict[str, object]:
-    """Return the keys of a window that have a value: None is "not set", as everywhere."""
-    return {key: value for key, value in window.items() if value is not None}
-
-
 def _buckets(window: WindowArgs) -> Buckets:
     if window.get("kind", WindowKind.ROLLING) == WindowKind.ROLLING:
         return Rolling(window["length_seconds"] * SECOND)
@@ -178,7 +177,7 @@ def _window_list_problems(args: RuleArgs) -> Iterable[Problem]:
         if not isinstance(window, dict):
             yield Problem(place, window, "a map with name, limit and length_seconds or period")
             continue
-        given_keys = _present(window)
+        given_keys = arguments.present(window)
         wrong = [*_window_problems(given_keys, shortest)]
         yield from (each.under(f"{place}.") for each in wrong)
         name = given_keys.get("name")

@@ -29,7 +29,7 @@ class Backend:
 
     def uri(self, queue: str | None) -> pulumi.Output[str]:
         """Return the integration URI of a queue."""
-        arn = self.queue_arns[queue if queue in self.queue_arns else next(iter(self.queue_arns))]
+        arn = self.queue_arns[queue or next(iter(self.queue_arns))]
         return arn.apply(api_definition.sqs_uri)
 
 

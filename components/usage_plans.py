@@ -1,6 +1,5 @@
 """Usage plans: API keys, and how much each may ask for."""
 
-import re
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict, cast
 
@@ -12,10 +11,9 @@ from .arguments import Problem
 from .routes import MOST_REQUESTS
 
 PERIODS = ("DAY", "WEEK", "MONTH")
+PERIOD = "MONTH"
 LATEST_OFFSET = {"DAY": 0, "WEEK": 6, "MONTH": 27}
 """The last day on which a period may begin ("QuotaSettings", API Gateway API reference)."""
-NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-NAME_ALLOWED = "lower-case letters, digits and -, at most 32"
 LARGEST_QUOTA = 2_000_000_000
 
 
@@ -60,10 +58,10 @@ def problems(args: Mapping[str, object]) -> list[Problem]:
 
 
 def _plan_problems(plan: Mapping[str, object]) -> list[Problem]:
-    period = plan.get("quota_period", "MONTH")
+    period = plan.get("quota_period", PERIOD)
     found = [
-        *arguments.text(plan, "name", NAME, NAME_ALLOWED),
-        *arguments.texts(plan, "keys", NAME, NAME_ALLOWED),
+        *arguments.text(plan, "name", arguments.NAME, arguments.NAME_ALLOWED),
+        *arguments.texts(plan, "keys", arguments.NAME, arguments.NAME_ALLOWED),
         *arguments.between(plan, "throttle_rate", 1, MOST_REQUESTS, "requests per second"),
         *arguments.between(plan, "throttle_burst", 1, MOST_REQUESTS, "requests"),
         *arguments.together(plan, "throttle_rate", "throttle_burst"),
@@ -134,6 +132,6 @@ def _quota(plan: UsagePlanArgs) -> "aws.apigateway.UsagePlanQuotaSettingsArgsDic
         return None
     return {
         "limit": plan["quota_limit"],
-        "period": plan.get("quota_period", "MONTH"),
+        "period": plan.get("quota_period", PERIOD),
         "offset": plan.get("quota_offset", 0),
     }

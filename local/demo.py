@@ -20,7 +20,7 @@ from sluice import tokens
 from . import demo_full
 from .backend import backend
 from .client import Sent, post, post_all
-from .demo_checks import Check, outcome, wait_until
+from .demo_checks import Check, outcome, recorded, wait_until
 from .demo_limits import Visit, visit
 from .program import DeployError
 from .say import Say
@@ -167,22 +167,6 @@ def byte_for_byte(local: LocalAws, stack: LocalStack, awkward: Sequence[Sent]) -
     same = sum(each.accepted and wrote[each.message] == 1 for each in awkward)
     detail = {"sent": len(awkward), "same": same, "largest": max(len(each.body) for each in awkward)}
     return Check("awkward bytes arrive byte for byte", same == len(awkward), detail)
-
-
-def recorded(local: LocalAws, stack: LocalStack) -> Counter[tuple[str, str]]:
-    """Return what the recorder wrote: each message's id and body hash, as often as it was handled."""
-    pages = (
-        local.aws.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(TableName=stack.outputs["consumer_table"], ConsistentRead=True)
-    )
-    return Counter(
-        {
-            (item["id"]["S"], item["body_sha256"]["S"]): int(item["handled"]["N"])
-            for page in pages
-            for item in page["Items"]
-        }
-    )
 
 
 def dead_letter(local: LocalAws, stack: LocalStack, poison: Sent, mates: Sequence[Sent]) -> Check:

@@ -1,9 +1,12 @@
 """What the demo's parts share: one thing that was shown, and waiting for it."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from .stack import LocalAws, LocalStack
 
 PATIENCE_SECONDS = 30.0
 
@@ -33,3 +36,19 @@ def wait_until(look: Callable[[], Found], enough: Callable[[Found], bool]) -> Fo
     while not enough(found := look()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
+
+
+def recorded(local: LocalAws, stack: LocalStack) -> Counter[tuple[str, str]]:
+    """Return what the recorder wrote: each message's id and body hash, as often as it was handled."""
+    pages = (
+        local.aws.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(TableName=stack.outputs["consumer_table"], ConsistentRead=True)
+    )
+    return Counter(
+        {
+            (item["id"]["S"], item["body_sha256"]["S"]): int(item["handled"]["N"])
+            for page in pages
+            for item in page["Items"]
+        }
+    )

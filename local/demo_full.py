@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from .backend import Backend
 from .client import JSON, Reply, ask
-from .demo_checks import Check, outcome, wait_until
+from .demo_checks import Check, outcome, recorded, wait_until
 from .program import Config, stack_config
 from .stack import LocalAws, LocalStack
 
@@ -146,21 +146,14 @@ def batches(door: Door, local: LocalAws) -> Check:
         "none": door.ask("POST", "events", []),
     }
     statuses = {name: each.status for name, each in refusals.items()}
-    unhandled = wait_until(lambda: ids - handled_ids(local, door.stack), lambda missing: not missing)
+    unhandled = wait_until(
+        lambda: ids - {message_id for message_id, _ in recorded(local, door.stack)},
+        lambda missing: not missing,
+    )
     ok = whole.status == 202 and len(ids) == len(events) and not unhandled and set(statuses.values()) == {400}  # noqa: PLR2004
     return Check(
         "ten messages in one request", ok, {"accepted": len(ids), "handled": len(ids - unhandled), **statuses}
     )
-
-
-def handled_ids(local: LocalAws, stack: LocalStack) -> set[str]:
-    """Return the ids of the messages that the recorder wrote down."""
-    pages = (
-        local.aws.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(TableName=stack.outputs["consumer_table"], ConsistentRead=True)
-    )
-    return {str(item["id"]["S"]) for page in pages for item in page["Items"]}
 
 
 def validated(door: Door) -> Check:
@@ -169,9 +162,7 @@ def validated(door: Door) -> Check:
         "no id": door.ask("PUT", "orders/berlin", {"total": 1}),
         "no JSON": door.ask("PUT", "orders/berlin", "{"),
         "no X-Tenant": door.ask("PUT", "orders/berlin", {"id": "1"}, {"X-Tenant": ""}),
-        "a form": door.ask(
-            "PUT", "orders/berlin", "id=1", {"Content-Type": "application/x-www-form-urlencoded"}
-        ),
+        "a form": door.ask("PUT", "orders/berlin", "id=1", {"Content-Type": FORM}),
     }
     codes = {name: each.json.get("code") for name, each in got.items()}
     expected = ["BAD_REQUEST_BODY", "BAD_REQUEST_BODY", "BAD_REQUEST_PARAMETERS", "UNSUPPORTED_MEDIA_TYPE"]

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local import demo
+from local import demo, demo_checks
 from local.client import JSON, post, post_all
 from local.demo_checks import wait_until
 from local.stack import TOKEN_NAME, LocalAws, LocalStack
@@ -181,7 +181,7 @@ def test_exactly_what_was_accepted_is_handled_and_once_each(cloud: LocalAws) -> 
     accepted = Counter(each.message for each in sent)
     assert [each.status for each in sent] == [202] * 30
     assert accepted.total() == len(accepted) == 30, "every message has an id of its own, equal bodies too"
-    assert wait_until(lambda: demo.recorded(cloud, stack), lambda found: found == accepted) == accepted
+    assert wait_until(lambda: demo_checks.recorded(cloud, stack), lambda found: found == accepted) == accepted
 
 
 def attributes_of_next(cloud: LocalAws, stack: LocalStack) -> dict[str, str]:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from local import demo
+from local import demo, demo_checks
 from local.client import post, post_all
 from local.demo_checks import PATIENCE_SECONDS, wait_until
 from local.stack import LocalAws, LocalStack
@@ -27,7 +27,9 @@ def test_poison_is_given_up_after_exactly_so_many_receives_and_its_batch_is_hand
     assert dead["Body"].encode() == poison.body
     assert dead["MessageAttributes"]["requestId"]["StringValue"] == poison.answer["requestId"]
     assert demo.failed_receives(cloud, stack, dead["MessageId"]) == receives
-    handled = wait_until(lambda: demo.recorded(cloud, stack), lambda found: found.total() >= len(mates))
+    handled = wait_until(
+        lambda: demo_checks.recorded(cloud, stack), lambda found: found.total() >= len(mates)
+    )
     assert handled == dict.fromkeys((mate.message for mate in mates), 1)
 
 
@@ -39,7 +41,7 @@ def test_what_the_consumer_may_not_write_ends_in_the_dead_letter_queue(cloud: Lo
 
     dead = {take(cloud, stack.outputs["dead_letter_queue_url"])["MessageId"] for _ in sent}
     assert dead == {each.answer["messageId"] for each in sent}
-    assert not demo.recorded(cloud, stack)
+    assert not demo_checks.recorded(cloud, stack)
 
 
 def test_a_consumer_that_may_not_shorten_a_wait_says_so_and_handles_the_rest(cloud: LocalAws) -> None:
@@ -49,7 +51,7 @@ def test_a_consumer_that_may_not_shorten_a_wait_says_so_and_handles_the_rest(clo
     poison, mates = demo.send_poison(stack)
 
     wanted = {mate.message for mate in mates}
-    handled = wait_until(lambda: demo.recorded(cloud, stack), lambda found: wanted <= found.keys())
+    handled = wait_until(lambda: demo_checks.recorded(cloud, stack), lambda found: wanted <= found.keys())
     assert handled == dict.fromkeys(wanted, 1)
     said = wait_until(lambda: messages(cloud, stack, "postponing failed"), bool)
     assert [each["message_id"] for each in said] == [poison.answer["messageId"]]

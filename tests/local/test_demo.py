@@ -186,7 +186,7 @@ def test_a_message_that_changed_on_its_way_does_not_pass(cloud: LocalAws) -> Non
     stack = fresh(cloud)
     (sent,) = demo.send(stack, [b"{}"])
     changed = replace(sent, body=b"{ }")
-    wait_until(lambda: demo.recorded(cloud, stack), bool)
+    wait_until(lambda: demo_checks.recorded(cloud, stack), bool)
 
     assert demo.byte_for_byte(cloud, stack, [sent]).ok
     assert not demo.byte_for_byte(cloud, stack, [changed]).ok

@@ -2,7 +2,7 @@
 
 import pytest
 
-from local import demo
+from local import demo_checks
 from local.demo_checks import wait_until
 
 from .doors import Door
@@ -14,7 +14,7 @@ def test_a_route_that_names_no_queue_sends_to_the_first(shop: Door) -> None:
 
     assert reply.status == 202
     handled = wait_until(
-        lambda: demo.recorded(shop.cloud, shop.stack),
+        lambda: demo_checks.recorded(shop.cloud, shop.stack),
         lambda found: reply.answer["messageId"] in {message_id for message_id, _ in found},
     )
     assert reply.answer["messageId"] in {message_id for message_id, _ in handled}

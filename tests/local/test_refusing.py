@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local import demo
+from local import demo_checks
 from local.client import JSON, post, post_all
 from local.demo_checks import wait_until
 from local.stack import LocalAws, LocalStack
@@ -187,6 +187,8 @@ def test_what_is_over_the_rate_is_answered_429_and_the_rest_is_handled(cloud: Lo
         if reply.status == 429:
             assert_refused(reply, 429, "THROTTLED")
             assert reply.headers["retry-after"] == "1"
-    handled = wait_until(lambda: demo.recorded(cloud, stack), lambda found: found.total() >= statuses[202])
+    handled = wait_until(
+        lambda: demo_checks.recorded(cloud, stack), lambda found: found.total() >= statuses[202]
+    )
     accepted = {each.answer["messageId"] for each in replies if each.status == 202}
     assert {message_id for message_id, _ in handled} == accepted
