@@ -1,36 +1,44 @@
 # `make demo` and `make test` are all that a newcomer needs. Only python3 (3.11 or later) and make are assumed.
 .DELETE_ON_ERROR:
-.PHONY: demo test types tests-together tests-alone fmt docs bench up lock clean
+.PHONY: demo test emulator types tests-together tests-local tests-alone fmt docs bench up lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 STACK ?= dev
 PYTEST := $(BIN)/python -m pytest
+TOGETHER := --numprocesses=auto --maxprocesses=4
 
 # Runs a command, and says how long it took.
 define timed
 @begin=$$(date +%s); $(2); status=$$?; echo "   $$(($$(date +%s) - begin)) s  $(1)"; exit $$status
 endef
 
-demo: $(READY)
+demo: emulator
 	$(BIN)/python -m local demo
 
-test: $(READY)
+test: emulator
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@$(MAKE) --no-print-directory --jobs=2 types tests-together
+	@$(MAKE) --no-print-directory tests-local
 	@$(MAKE) --no-print-directory tests-alone
+
+# The local AWS's own environment: made by one process, and compiled, as each function would do again.
+emulator: $(READY)
+	@UV_COMPILE_BYTECODE=1 $(BIN)/python -c "from local import emulator, say; emulator.ensure_environment(say.Say())"
 
 types: $(READY)
 	$(call timed,types,$(BIN)/mypy)
 
-tests-together: $(READY)
-	$(call timed,tests in several processes,$(PYTEST) --numprocesses=auto --maxprocesses=4 --dist=loadgroup \
-	  --ignore=tests/local --cov)
+tests-together: emulator
+	$(call timed,tests in several processes,$(PYTEST) $(TOGETHER) --ignore=tests/local --cov)
+
+tests-local: emulator
+	$(call timed,tests on the local AWS,$(PYTEST) $(TOGETHER) tests/local -m "not clock")
 
 # These look at the clock, and have the machine to themselves.
-tests-alone: $(READY)
-	$(call timed,tests on the local AWS,$(PYTEST) tests/local)
+tests-alone: emulator
+	$(call timed,tests on the local AWS that look at the clock,$(PYTEST) tests/local -m clock)
 
 fmt: $(READY)
 	$(BIN)/ruff format .
@@ -60,6 +68,7 @@ lock: $(READY)
 	$(BIN)/uv pip compile -q -U --universal --generate-hashes --no-header --no-annotate -p 3.11 requirements/emulator.in -o requirements/emulator.txt
 	$(BIN)/uv pip compile -q -U --universal --generate-hashes --no-header --no-annotate -p 3.11 requirements/uv.in -o requirements/uv.txt
 	$(BIN)/uv pip compile -q -U --generate-hashes --no-header --no-annotate -p 3.13 handlers/layers/consumer.in -o handlers/layers/consumer.txt
+	$(BIN)/uv pip compile -q -U --generate-hashes --no-header --no-annotate -p 3.13 handlers/layers/jwt_authorizer.in -o handlers/layers/jwt_authorizer.txt
 
 clean:
 	rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*

@@ -1,7 +1,8 @@
 """The stack's settings: Pulumi's raw config map in, the components' arguments out, every problem at once.
 
 The sections ``front_door``, ``authorizer``, ``limiter``, ``consumer``, ``encryption_key`` and ``alarm_topic``
-hold arguments of the components of these names.
+hold arguments of the components of these names; ``proxy`` holds what front door, authorizer and limiter take
+together.
 Their keys and types are read off the components' own ``Args``, so nothing is said twice.
 """
 
@@ -19,21 +20,23 @@ from pydantic import TypeAdapter, ValidationError
 
 from components import (
     alarm_topic,
-    authorizer,
+    authorizer_args,
     consumer,
     door_queues,
     encryption_key,
     front_door_args,
     limiter,
+    proxy,
     user_code,
 )
 from components.alarm_topic import AlarmTopicArgs
 from components.arguments import Problem, Shared
-from components.authorizer import AuthorizerArgs, AuthorizerKind
+from components.authorizer_args import Authorization, AuthorizerArgs, AuthorizerKind
 from components.consumer import ConsumerArgs
 from components.encryption_key import EncryptionKeyArgs
 from components.front_door_args import FrontDoorArgs
 from components.limiter import LimiterArgs
+from components.proxy import ProxyArgs
 
 HERE = Path(__file__).parent
 NAMESPACE = "sluice"
@@ -63,12 +66,14 @@ class Section:
     """The arguments that follow from other sections where they are not set."""
     optional: bool = False
     """Whether the component is there only where its section says ``enabled``."""
+    switched: bool = True
+    """Whether an optional one needs that; else it is enough that its section is there."""
 
     @property
     def types(self) -> dict[str, Any]:
         """The type of each argument that can be set."""
         hints = _settable(self.shape)
-        switch = {ENABLED: bool} if self.optional else {}
+        switch = {ENABLED: bool} if self.optional and self.switched else {}
         return switch | {key: hint for key, hint in hints.items() if key not in (*self.wired, *SHARED)}
 
     @property
@@ -76,24 +81,28 @@ class Section:
         """The arguments that must be set."""
         return set(self.shape.__required_keys__) - {*self.wired, *self.derived}  # type: ignore[attr-defined]
 
+    def is_absent(self, given: Mapping[str, object]) -> bool:
+        """Whether the stack does without it, and nothing of it is to be checked."""
+        return self.optional and not self.switched and not given
+
+    def is_wanted(self, values: Values) -> bool:
+        """Whether the component is to be made; takes the switch out of its arguments."""
+        return not self.optional or bool(values.pop(ENABLED, False) if self.switched else values)
+
 
 FRONT_DOOR = Section(
     "front_door",
     FrontDoorArgs,
     front_door_args.problems,
-    wired=(
-        "authorizer_function_arn",
-        "authorizer_cache_ttl_seconds",
-        "authorizer_token_pattern",
-        "log_principal",
-    ),
+    wired=tuple(Authorization.__annotations__),
 )
-AUTHORIZER = Section("authorizer", AuthorizerArgs, authorizer.problems, wired=())
+AUTHORIZER = Section("authorizer", AuthorizerArgs, authorizer_args.problems, wired=("proxy",))
+PROXY = Section("proxy", ProxyArgs, proxy.problems_of, wired=(), optional=True, switched=False)
 LIMITER = Section(
     "limiter",
     LimiterArgs,
     limiter.problems,
-    wired=("access_log_name", "access_log_arn", "stage_arn", "api_name", "stage_name"),
+    wired=("access_log_name", "access_log_arn", "stage_arn", "api_name", "stage_name", "proxy"),
     stand_ins={
         "access_log_name": "log",
         "access_log_arn": "arn:aws:logs:us-east-1:123456789012:log-group:log",
@@ -115,9 +124,16 @@ ENCRYPTION_KEY = Section(
 )
 ALARM_TOPIC = Section("alarm_topic", AlarmTopicArgs, alarm_topic.problems, wired=(), optional=True)
 OF_A_GIVEN_QUEUE = "the visibility timeout of the queue that front_door.queue_arn names, in seconds"
-REQUIRED = {"kind": f"one of {', '.join(AuthorizerKind)}", "code": user_code.A_FOLDER}
+REQUIRED = {
+    "kind": f"one of {', '.join(AuthorizerKind)}",
+    "code": user_code.A_FOLDER,
+    "address_header": "the header in which the proxy sends the client's address",
+    "secrets": "what the proxy shows, set with --secret",
+}
 """What is allowed where a setting is required and missing."""
-SECTIONS = (FRONT_DOOR, AUTHORIZER, LIMITER, CONSUMER, ENCRYPTION_KEY, ALARM_TOPIC)
+SECTIONS = (FRONT_DOOR, AUTHORIZER, PROXY, LIMITER, CONSUMER, ENCRYPTION_KEY, ALARM_TOPIC)
+A_FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:decides"
+"""What the authorizer's function is taken for, while the front door is checked."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +144,7 @@ class Settings:
     """What all of them take."""
     front_door: FrontDoorArgs
     authorizer: AuthorizerArgs
+    """With the proxy in front of all, which it hands on."""
     limiter: LimiterArgs | None
     """Less what the front door gives: its access log and its stage."""
     consumer: ConsumerArgs
@@ -187,9 +204,12 @@ def load(raw: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
         values[CONSUMER.key]["environment"] = {
             name: pulumi.Output.secret(value) for name, value in variables.items()
         }
-    wanted = {each.key for each in SECTIONS if not each.optional or values[each.key].pop(ENABLED, False)}
-    arguments = {key: each if key in wanted else None for key, each in values.items()}
-    return Settings(shared=cast(Shared, shared), **cast(dict[str, Any], arguments))
+    wanted: dict[str, Any] = {
+        each.key: values[each.key] if each.is_wanted(values[each.key]) else None for each in SECTIONS
+    }
+    if front := wanted.pop(PROXY.key):
+        wanted[AUTHORIZER.key][PROXY.key] = front
+    return Settings(shared=cast(Shared, shared), **wanted)
 
 
 def _sections(mine: Mapping[str, Any]) -> tuple[dict[str, Values], list[Problem]]:
@@ -199,7 +219,8 @@ def _sections(mine: Mapping[str, Any]) -> tuple[dict[str, Values], list[Problem]
     for section in SECTIONS:
         given, unreadable = _object(section, mine.get(section.key, {}))
         values[section.key], wrong = _validated(section.types, given)
-        missing = [Problem(key, None, REQUIRED[key]) for key in sorted(section.required - given.keys())]
+        missed = set[str]() if section.is_absent(given) else section.required - given.keys()
+        missing = [Problem(key, None, REQUIRED[key]) for key in sorted(missed)]
         found += [each.under(f"{section.key}.") for each in (*unreadable, *wrong, *missing)]
     worker, door = values[CONSUMER.key], values[FRONT_DOOR.key]
     if "code" in worker:
@@ -214,13 +235,40 @@ def _sections(mine: Mapping[str, Any]) -> tuple[dict[str, Values], list[Problem]
 
 def _contradictions(values: Mapping[str, Values], known: Collection[str]) -> list[Problem]:
     """Return what the components say of their arguments, less what is known to be wrong already."""
+    stand_ins = _stand_ins(values)
     said = [
-        problem.under(f"{section.key}.")
+        _placed(problem, section)
         for section in SECTIONS
-        for problem in section.problems({**section.stand_ins, **values[section.key]})
+        if not section.is_absent(values[section.key])
+        for problem in section.problems({**stand_ins.get(section.key, {}), **values[section.key]})
     ]
     # What was left out for its type is not to be missed as well.
-    return [each for each in said if not any(f"{path}.".startswith(f"{each.path}.") for path in known)]
+    return [each for each in said if not any(_is_within(path, each.path) for path in known)]
+
+
+def _is_within(path: str, whole: str) -> bool:
+    return path == whole or path.startswith((f"{whole}.", f"{whole}["))
+
+
+def _stand_ins(values: Mapping[str, Values]) -> dict[str, Values]:
+    """Return what the arguments that come from other components are taken for."""
+    front = values[PROXY.key]
+    through: Values = {PROXY.key: front} if front and not PROXY.problems(front) else {}
+    decides = {**values[AUTHORIZER.key], **through}
+    guarded: Values = {"authorizer_function_arn": A_FUNCTION, **through} if through else {}
+    if "kind" in decides and not AUTHORIZER.problems(decides):
+        guarded = {**authorizer_args.authorization(cast(AuthorizerArgs, decides), A_FUNCTION)}
+    return {
+        AUTHORIZER.key: through,
+        FRONT_DOOR.key: guarded,
+        LIMITER.key: {**LIMITER.stand_ins, **through},
+    }
+
+
+def _placed(problem: Problem, section: Section) -> Problem:
+    """Return a problem of a section under its key; the proxy is set once for all who take it."""
+    of_the_proxy = section is not PROXY and problem.path.partition(".")[0] == PROXY.key
+    return problem if of_the_proxy else problem.under(f"{section.key}.")
 
 
 def _shared(mine: Mapping[str, Any]) -> tuple[Values, list[Problem]]:
@@ -298,12 +346,13 @@ def _unknown(key: str, value: object, known: list[str]) -> Problem:
 def _named(problem: Problem, secret: Collection[str]) -> Problem:
     """Return a problem under its config key, without a secret, and with something to do about it."""
     path = f"{NAMESPACE}:{problem.path.rstrip('.')}"
-    hidden = path.partition(".")[0] in secret or path in secret or ".environment" in path
+    hidden = path.partition(".")[0] in secret or path in secret
     return replace(
         problem,
         path=path,
         value=HIDDEN if hidden else problem.value,
-        remedy=problem.remedy or f"pulumi config set --path '{path}' VALUE",
+        remedy=problem.remedy
+        or (proxy.REMEDY if ".secrets" in path else f"pulumi config set --path '{path}' VALUE"),
     )
 
 
@@ -319,8 +368,8 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type as typing describes it
     if get_origin(hint) is list and is_typeddict(parts[0]):
         # What is in it is the component's to check: pydantic would pass over keys that it does not know.
         return list[dict[str, Any]]
-    if get_origin(hint) is dict:
-        return GenericAlias(dict, (parts[0], _plain(parts[1])))
+    if get_origin(hint) in (dict, list):
+        return GenericAlias(get_origin(hint), tuple(map(_plain, parts)))
     if hint == TEXT_INPUT:
         return str
     return hint

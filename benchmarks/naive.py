@@ -137,7 +137,7 @@ class Naive:
         wanted: Any = {
             self._records: [
                 {
-                    "PutRequest": {"Item": record(line.ip, line.time, line.request_id, longest)},
+                    "PutRequest": {"Item": record(str(line.ip), line.time, line.request_id, longest)},
                 }
                 for line in lines
             ]
@@ -155,8 +155,8 @@ class Naive:
             smallest = min(limit.limit for limit in self._limits if limit.length <= each.length)
             if held is None or held >= smallest:
                 held = self._count(line, each.length)
-                if held >= each.limit and line.ip not in self._blocked:
-                    self._blocked.add(line.ip)
+                if held >= each.limit and str(line.ip) not in self._blocked:
+                    self._blocked.add(str(line.ip))
                     self._block(line, each)
 
     def _count(self, line: Line, length: int) -> int:

@@ -5,7 +5,8 @@ from sluice.limiter.windows import WindowKind, WindowPeriod
 from .alarm_topic import AlarmTopic, AlarmTopicArgs
 from .archives import LayerBuildError
 from .arguments import InvalidArgsError, Problem
-from .authorizer import Authorizer, AuthorizerArgs, AuthorizerKind
+from .authorizer import Authorizer
+from .authorizer_args import AuthorizerArgs, AuthorizerKind, TokenArgs
 from .consumer import Consumer, ConsumerArgs
 from .dashboard import Dashboard, DashboardArgs
 from .door_queues import QueueArgs
@@ -14,6 +15,7 @@ from .front_door import FrontDoor
 from .front_door_args import FrontDoorArgs
 from .limiter import Limiter, LimiterArgs
 from .limiter_rules import OverrideArgs, WindowArgs
+from .proxy import ProxyArgs
 from .routes import ReadArgs, RouteArgs
 from .templates import Answer
 from .usage_plans import UsagePlanArgs
@@ -42,9 +44,11 @@ __all__ = [
     "LimiterArgs",
     "OverrideArgs",
     "Problem",
+    "ProxyArgs",
     "QueueArgs",
     "ReadArgs",
     "RouteArgs",
+    "TokenArgs",
     "UsagePlanArgs",
     "WindowArgs",
     "WindowKind",

@@ -195,7 +195,30 @@ class GatewayAnswer:
         return self.shape.error(known, self.message, self.status)
 
 
-def gateway_answers(shape: Shape, cors: Mapping[str, str], *, schemas: bool) -> tuple[GatewayAnswer, ...]:
+class Asks(StrEnum):
+    """What callers have to show, so that they can be told what is missing."""
+
+    TOKEN = "token"  # noqa: S105 - a kind, not a secret
+    """A token in the Authorization header."""
+    PARTS = "parts"
+    """Other parts of the request."""
+    SIGNATURE = "signature"
+    """A signature of IAM's."""
+
+
+UNAUTHORIZED = {
+    Asks.TOKEN: '"A valid Authorization header is required."',
+    Asks.PARTS: '"What says who calls is missing."',
+    Asks.SIGNATURE: '"A signed request is required."',
+}
+NOTHING_THERE = '"There is nothing at this path and method."'
+NOT_SIGNED = '"There is nothing at this path and method, or the request is not signed."'
+"""API Gateway tells the two apart no more than this ("MISSING_AUTHENTICATION_TOKEN")."""
+
+
+def gateway_answers(
+    shape: Shape, cors: Mapping[str, str], asks: Asks = Asks.TOKEN, *, schemas: bool
+) -> tuple[GatewayAnswer, ...]:
     """Return the gateway responses of an API.
 
     Their texts are fixed: API Gateway's own name the resource's ARN, or repeat the Authorization header. Only
@@ -204,6 +227,7 @@ def gateway_answers(shape: Shape, cors: Mapping[str, str], *, schemas: bool) -> 
     Args:
         shape: how errors are written.
         cors: headers for browsers, by name.
+        asks: what callers have to show.
         schemas: whether bodies are checked.
     """
     # In quotes, as everybody writes it: AWS does not say that what it puts in is escaped for JSON.
@@ -215,14 +239,18 @@ def gateway_answers(shape: Shape, cors: Mapping[str, str], *, schemas: bool) -> 
         "BAD_REQUEST_PARAMETERS": (400, "$context.error.messageString", {}),
         "UNAUTHORIZED": (
             401,
-            '"A valid Authorization header is required."',
-            {"WWW-Authenticate": "'Bearer'"},
+            UNAUTHORIZED[asks],
+            {"WWW-Authenticate": "'Bearer'"} if asks is Asks.TOKEN else {},
         ),
         "ACCESS_DENIED": (403, '"This caller is not allowed to do that."', {}),
         "EXPIRED_TOKEN": (403, '"The credentials have expired."', {}),
         "INVALID_API_KEY": (403, '"A valid x-api-key header is required."', {}),
         "INVALID_SIGNATURE": (403, '"The signature of the request is wrong."', {}),
-        "MISSING_AUTHENTICATION_TOKEN": (403, '"There is nothing at this path and method."', {}),
+        "MISSING_AUTHENTICATION_TOKEN": (
+            403,
+            NOT_SIGNED if asks is Asks.SIGNATURE else NOTHING_THERE,
+            {},
+        ),
         "WAF_FILTERED": (403, '"The request was refused by a filter."', {}),
         "REQUEST_TOO_LARGE": (413, '"The body is larger than 10 MB."', {}),
         "UNSUPPORTED_MEDIA_TYPE": (415, '"This Content-Type is not taken."', {}),

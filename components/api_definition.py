@@ -8,11 +8,12 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from . import answers, templates
-from .answers import BROKEN, UNAVAILABLE, Failure, GatewayAnswer, Shape
+from .answers import BROKEN, UNAVAILABLE, Asks, Failure, GatewayAnswer, Shape
 from .cors import Cors
 from .routes import GET, JSON, Read, Route, place
-from .sources import Source
+from .sources import DIRECT, Caller, Source
 
+STAGE_NAME = "v1"
 OPTIONS = "OPTIONS"
 NO_CONTENT = HTTPStatus.NO_CONTENT.value
 ANSWER_HEADER = "method.response.header."
@@ -118,15 +119,25 @@ class Definition:
         }
         return sorted(found)
 
+    @property
+    def unguarded(self) -> list[str]:
+        """The methods that everybody may call, as a policy's resources name them."""
+        open_to_all = [each for each in self.methods if not each.guarded]
+        return sorted({f"{each.verb}/{'*' if each.verb == OPTIONS else each.path}" for each in open_to_all})
+
 
 @dataclass(frozen=True)
 class Style:
-    """What all answers have in common."""
+    """What all methods have in common."""
 
     shape: Shape = Shape.PLAIN
     """How errors are written."""
     cors: Cors | None = None
     """Which browsers' pages may call."""
+    caller: Caller = DIRECT
+    """The variables that say who calls."""
+    asks: Asks = Asks.TOKEN
+    """What callers have to show."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -161,7 +172,7 @@ def define(
         sizes: the largest message of each queue, in bytes, by name; the first is the default.
         reads: what is read from back ends.
         health_path: the path that says that the API is there.
-        style: what all answers have in common.
+        style: what all methods have in common.
     """
     default = next(iter(sizes))
     methods = [
@@ -172,7 +183,9 @@ def define(
     if style.cors:
         methods += _preflights(methods, style.cors)
     schemas = any(each.schema is not None for each in methods)
-    return Definition(methods, answers.gateway_answers(style.shape, style.headers, schemas=schemas))
+    return Definition(
+        methods, answers.gateway_answers(style.shape, style.headers, style.asks, schemas=schemas)
+    )
 
 
 def _headers(values: Mapping[str, str]) -> dict[str, str]:
@@ -199,7 +212,7 @@ def _route(route: Route, max_message_size: int, style: Style) -> Method:
         verb=route.verb,
         integration=Integration(
             Kind.SQS,
-            templates=dict.fromkeys(route.content_types, templates.send(message)),
+            templates=dict.fromkeys(route.content_types, templates.send(message, style.caller)),
             parameters=FORM,
             queue=route.queue,
         ),

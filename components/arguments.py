@@ -16,6 +16,9 @@ TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+", re.ASCII
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 """Of what is listed in arguments: it becomes part of a child's name."""
 NAME_ALLOWED = "lower-case letters, digits and -, at most 32"
+HIDDEN = "(hidden)"
+HOLDS_SECRETS = re.compile(r"(^|[.:])(proxy(?!\.address_header$)|environment)\b")
+"""The arguments of which no message may show a value."""
 LOG_RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
@@ -47,7 +50,8 @@ class Problem:
         return replace(self, path=f"{prefix}{self.path}")
 
     def __str__(self) -> str:
-        lines = [f"{self.path} = {shown(self.value)}", f"    allowed: {self.allowed}"]
+        value = HIDDEN if HOLDS_SECRETS.search(self.path) and self.value is not None else shown(self.value)
+        lines = [f"{self.path} = {value}", f"    allowed: {self.allowed}"]
         if self.remedy:
             first, *rest = self.remedy.splitlines()
             lines += [f"    do:      {first}", *(f"             {line}" for line in rest)]
@@ -98,7 +102,9 @@ def fitting(args: Mapping[str, object], shape: type) -> Iterable[Problem]:
     known: Mapping[str, object] = shape.__annotations__
     required = cast(frozenset[str], getattr(shape, "__required_keys__", frozenset()))
     for key in sorted(args.keys() - known.keys(), key=str):
-        yield Problem(str(key), args[key], "no such argument", f"use one of: {', '.join(sorted(known))}")
+        # One that is misspelt may hold a secret.
+        value = "(not shown)" if isinstance(args[key], dict | list) else args[key]
+        yield Problem(str(key), value, "no such argument", f"use one of: {', '.join(sorted(known))}")
     for key in sorted(required - args.keys()):
         yield Problem(key, None, "a value: it is required")
 
@@ -230,6 +236,22 @@ def text_map(args: Mapping[str, object], key: str) -> Iterable[Problem]:
     for name, item in value.items():
         if not isinstance(item, str | pulumi.Output):
             yield Problem(f"{key}.{name}", item, "a string", "put it in quotes")
+
+
+def matching_each(
+    args: Mapping[str, object], key: str, pattern: re.Pattern[str], allowed: str
+) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or a list of outputs, and of strings that each match as a whole."""
+    value = args.get(key, [])
+    if not isinstance(value, list):
+        yield Problem(key, value, f"a list of {allowed}")
+        return
+    for index, item in enumerate(value):
+        yield from (
+            replace(each, path=f"{key}[{index}]") for each in matching({key: item}, key, pattern, allowed)
+        )
+        if item is None:
+            yield Problem(f"{key}[{index}]", item, allowed)
 
 
 def texts(args: Mapping[str, object], key: str, pattern: re.Pattern[str], allowed: str) -> Iterable[Problem]:

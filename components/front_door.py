@@ -1,11 +1,12 @@
 """`FrontDoor`: an HTTP endpoint that puts what it is sent into queues, with nothing in between."""
 
 from collections.abc import Mapping
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import pulumi
 import pulumi_aws as aws
 
+from sluice import access_log
 from sluice.limiter.rules import UNCOUNTED_ROUTES
 
 from . import (
@@ -15,22 +16,23 @@ from . import (
     custom_domain,
     door_queues,
     front_door_metrics,
+    guard,
     naming,
     policies,
+    proxy,
     resource_policy,
     routes,
     stage,
     usage_plans,
 )
-from .answers import Shape
+from .answers import Asks, Shape
 from .api_definition import Style
-from .authorizer import CACHE_TTL_SECONDS
 from .front_door_args import CACHE_SIZES, FrontDoorArgs, problems, routes_of
 from .front_door_metrics import FrontDoorNames, Limits, QueueNames
 from .monitoring import METRIC_NAMESPACE, create_alarms
-from .rest_api import Api, Backend, Entry, Guard, RestApi
+from .proxy import ProxyArgs
+from .rest_api import Api, Backend, Entry, RestApi
 
-STAGE_NAME = "v1"
 THROTTLE_RATE = 1000
 THROTTLE_BURST = 500
 ACCOUNT_RATE = 10_000
@@ -47,6 +49,7 @@ class Watched(TypedDict):
     api_name: pulumi.Input[str]
     stage_name: pulumi.Input[str]
     uncounted_routes: list[str]
+    proxy: NotRequired[ProxyArgs]
 
 
 class FrontDoor(pulumi.ComponentResource):
@@ -196,7 +199,7 @@ class FrontDoor(pulumi.ComponentResource):
 
     def limiter_args(self) -> Watched:
         """Return what a `Limiter` needs to count and to protect this front door."""
-        return {
+        watched: Watched = {
             "access_log_name": self.access_log_name,
             "access_log_arn": self.access_log_arn,
             "stage_arn": self.stage_arn,
@@ -204,6 +207,9 @@ class FrontDoor(pulumi.ComponentResource):
             "stage_name": self.stage_name,
             "uncounted_routes": sorted({*UNCOUNTED_ROUTES, *_slashed(self._args.get("health_path"))}),
         }
+        if "proxy" in self._args:
+            watched["proxy"] = self._args["proxy"]
+        return watched
 
     @property
     def _namespace(self) -> str:
@@ -236,18 +242,29 @@ class FrontDoor(pulumi.ComponentResource):
         backend = self._create_backend()
         looked_at = [header for route in self._routes for header in route.headers]
         looked_at += [header for read in self._reads for header in read.headers]
+        guarded = guard.of(args)
+        front = proxy.of(args)
+        # Pages send what shows who calls, and never what only the proxy may.
+        looked_at += [
+            each for each in (guarded.headers if guarded else []) if not front or each not in front.headers
+        ]
         definition = api_definition.define(
             self._routes,
             {each.name: each.max_message_size for each in self._queues},
             self._reads,
             cast("str | None", args.get("health_path")),
-            Style(Shape.PROBLEM if args.get("problem_json") else Shape.PLAIN, cors.of(args, looked_at)),
+            Style(
+                Shape.PROBLEM if args.get("problem_json") else Shape.PLAIN,
+                cors.of(args, looked_at),
+                guard.caller(args),
+                guarded.asks if guarded else Asks.TOKEN,
+            ),
         )
         maker = RestApi(
             self._name,
             definition,
             backend,
-            self._guard(),
+            guarded,
             resource_policy.of(args),
             self._entry(),
             keys=bool(args.get("usage_plans")),
@@ -284,17 +301,7 @@ class FrontDoor(pulumi.ComponentResource):
         args = self._args
         return Entry(
             endpoints=args.get("vpc_endpoint_ids", []),
-            disabled=args.get("disable_execute_api_endpoint", "truststore_uri" in args),
-        )
-
-    def _guard(self) -> Guard | None:
-        args = self._args
-        if "authorizer_function_arn" not in args:
-            return None
-        return Guard(
-            function_arn=args["authorizer_function_arn"],
-            cache_ttl_seconds=args.get("authorizer_cache_ttl_seconds", CACHE_TTL_SECONDS),
-            token_pattern=args.get("authorizer_token_pattern"),
+            disabled=args.get("disable_execute_api_endpoint", "truststore_uri" in args or "proxy" in args),
         )
 
     def _create_backend(self) -> Backend:
@@ -318,7 +325,7 @@ class FrontDoor(pulumi.ComponentResource):
     def _create_stage(self, api: Api, deployment: aws.apigateway.Deployment) -> stage.Serving:
         args = self._args
         self._spec = stage.StageSpec(
-            stage_name=args.get("stage_name", STAGE_NAME),
+            stage_name=args.get("stage_name", api_definition.STAGE_NAME),
             throttle_rate=args.get("throttle_rate", THROTTLE_RATE),
             throttle_burst=args.get("throttle_burst", THROTTLE_BURST),
             routes=self._routes,
@@ -326,7 +333,7 @@ class FrontDoor(pulumi.ComponentResource):
             cache_size_gb=args.get("cache_size_gb", CACHE_SIZES[0]),
             tracing=args.get("tracing", False),
             execution_log=args.get("execution_log", stage.OFF),
-            log_principal=args.get("log_principal", False),
+            line_format=self._line_format(),
             manage_account_logging=args.get("manage_account_logging", False),
             log_retention_days=args.get("log_retention_days", LOG_RETENTION_DAYS),
             kms_key_arn=args.get("kms_key_arn"),
@@ -339,6 +346,11 @@ class FrontDoor(pulumi.ComponentResource):
         self.execution_log_name = _optional(made.execution_log.name if made.execution_log else None)
         self.execution_log_arn = _optional(made.execution_log.arn if made.execution_log else None)
         return made
+
+    def _line_format(self) -> str:
+        caller = guard.caller(self._given)
+        logged = caller.principal if self._args.get("log_principal", False) else None
+        return access_log.line_format(logged, caller.address)
 
     def _create_domain(self, served: aws.apigateway.Stage) -> None:
         made = (

@@ -12,14 +12,15 @@ from . import (
     custom_domain,
     door_queues,
     front_door_metrics,
+    guard,
     resource_policy,
     routes,
     stage,
     usage_plans,
 )
 from .arguments import Problem
-from .authorizer import MAX_CACHE_TTL_SECONDS
 from .door_queues import QueueArgs
+from .proxy import ProxyArgs
 from .routes import ReadArgs, Route, RouteArgs, Surroundings
 from .templates import Answer
 from .usage_plans import UsagePlanArgs
@@ -37,8 +38,8 @@ RESERVED = ("ping", "sping")
 OF_ONE_ROUTE = ("path", "content_types", "answer")
 OF_ONE_QUEUE = tuple(key for key in QueueArgs.__annotations__ if key != "name")
 OF_AN_API = (
-    "disable_execute_api_endpoint", "vpc_endpoint_ids", "allow_cidrs", "deny_cidrs", "problem_json",
-    "truststore_uri",
+    "disable_execute_api_endpoint", "vpc_endpoint_ids", "allow_cidrs", "deny_cidrs", "iam_callers", "proxy",
+    "problem_json", "truststore_uri",
 )  # fmt: skip
 """What belongs to the owner of an API; mutual TLS without disabling its other name would keep nobody out."""
 EXISTING_API = ("api_id", "api_name", "root_resource_id")
@@ -125,7 +126,7 @@ class FrontDoorArgs(TypedDict):
     """Networks that may not call. Default: none."""
     disable_execute_api_endpoint: NotRequired[bool]
     """Whether AWS's own name of the API leads nowhere, so that only ``domain_name`` does. Default: false, but
-    true with ``truststore_uri``."""
+    true with ``truststore_uri`` and with ``proxy``."""
     vpc_endpoint_ids: NotRequired[list[str]]
     """VPC endpoints (of execute-api) through which alone the API is reached. Default: none, it is public."""
     domain_name: NotRequired[str]
@@ -161,14 +162,34 @@ class FrontDoorArgs(TypedDict):
     one already."""
     authorizer_function_arn: NotRequired[pulumi.Input[str]]
     """The function that decides who may call, from the Authorization header. Default: none, everybody may."""
+    authorizer_identity_sources: NotRequired[list[str]]
+    """What else of a request that function's decision depends on (a REQUEST authorizer), all of which must be
+    there: ``header.NAME``, ``query.NAME``, ``context.source_ip``, ``context.method``, ``context.route``.
+    Default: the Authorization header alone (a TOKEN authorizer)."""
     authorizer_cache_ttl_seconds: NotRequired[int]
     """How long a decision is kept, in seconds, 0 to 3,600. Default: 60."""
     authorizer_token_pattern: NotRequired[str]
     """A regular expression for the Authorization header; what does not match is answered 401 without asking
     the function. Default: none."""
+    authorizer_user_pool_arns: NotRequired[list[pulumi.Input[str]]]
+    """The Cognito user pools whose users may call, with a token in the Authorization header.
+    Default: none."""
+    authorizer_scopes: NotRequired[list[str]]
+    """The scopes of which such a token needs one; then it is an access token. Default: none, and it is an ID
+    token."""
+    iam_authorization: NotRequired[bool]
+    """Whether callers sign their requests (SigV4), and IAM decides. Default: false."""
+    iam_callers: NotRequired[list[pulumi.Input[str]]]
+    """The ARNs of roles, users and accounts that may then call, besides those of this account with a policy
+    of their own that allows ``execute-api:Invoke``; of another account both are needed. Default: none."""
     log_principal: NotRequired[bool]
-    """Whether the access log names the authorizer's principal. Only for an authorizer whose principals hold
-    no quotes: others could forge lines. Default: false."""
+    """Whether the access log names who called. Only for an authorizer whose principals hold no quotes: others
+    could forge lines. Default: false."""
+    proxy: NotRequired[ProxyArgs]
+    """The CDN or proxy in front, which tells the client's address; then there is no way past it. Needs
+    ``domain_name`` and an ``authorizer_function_arn`` whose function refuses who does not show the secret,
+    and gives the address as ``clientIp`` in its context, checked to be one: as kinds ``token`` and ``jwt`` of
+    an `Authorizer` do. Default: none, callers come directly."""
     error_rate_alarm_percent: NotRequired[int]
     """From which share of 5xx answers in 5 minutes on the alarm fires, in percent, 1 to 100. Default: 1."""
     latency_alarm_ms: NotRequired[int]
@@ -210,7 +231,7 @@ def problems(args: FrontDoorArgs) -> list[Problem]:
         *arguments.text(given, "redeploy", REDEPLOY, "a text of at most 256 characters"),
         *arguments.one_of(given, "execution_log", EXECUTION_LOGS),
         *arguments.flag(given, "manage_account_logging"),
-        *_authorizer_problems(given),
+        *guard.problems(given),
         *arguments.between(given, "error_rate_alarm_percent", 1, 100, "percent"),
         *arguments.between(given, "latency_alarm_ms", 1, front_door_metrics.MOST_LATENCY_MS, "milliseconds"),
         *arguments.between(given, "throttled_alarm_percent", 1, 100, "percent"),
@@ -247,7 +268,7 @@ def _surroundings(args: Mapping[str, object]) -> Surroundings:
     return Surroundings(
         fifo={name: door_queues.is_fifo(each) for name, each in known.items()},
         content_based={name: each.get("content_based_deduplication") is True for name, each in known.items()},
-        principal="authorizer_function_arn" in args,
+        principal=any(args.get(each) for each in guard.DECIDERS),
         tracing=args.get("tracing") is True,
         named_queues=isinstance(several, list),
     )
@@ -327,8 +348,8 @@ def _entry_problems(args: Mapping[str, object]) -> list[Problem]:
     """Report ways in that contradict each other, or that leave none."""
     found = [*arguments.flag(args, "disable_execute_api_endpoint")]
     private, domain = "vpc_endpoint_ids" in args, "domain_name" in args
-    if private and domain:
-        found += arguments.without(args, ("domain_name",), "a private API has no public domain")
+    if private:
+        found += arguments.without(args, ("domain_name", "proxy"), "a private API has no public domain")
     disabled = args.get("disable_execute_api_endpoint")
     if disabled is True and not domain:
         allowed = "false, without domain_name: nobody could call"
@@ -337,33 +358,6 @@ def _entry_problems(args: Mapping[str, object]) -> list[Problem]:
         allowed = "true, with truststore_uri: the other name asks for no certificate"
         found.append(Problem("disable_execute_api_endpoint", False, allowed, "remove it"))
     return found
-
-
-def _authorizer_problems(args: Mapping[str, object]) -> list[Problem]:
-    found = [
-        *arguments.matching(
-            args, "authorizer_function_arn", arguments.FUNCTION_ARN, "the ARN of a Lambda function"
-        ),
-        *arguments.between(args, "authorizer_cache_ttl_seconds", 0, MAX_CACHE_TTL_SECONDS, "seconds"),
-        *_pattern_problems(args.get("authorizer_token_pattern")),
-        *arguments.flag(args, "log_principal"),
-    ]
-    if "authorizer_function_arn" in args:
-        return found
-    # The door would be open.
-    keys = ["authorizer_cache_ttl_seconds", "authorizer_token_pattern"]
-    if args.get("log_principal") is True:
-        keys.append("log_principal")
-    return [*found, *arguments.without(args, keys, "there is no authorizer_function_arn")]
-
-
-def _pattern_problems(pattern: object) -> list[Problem]:
-    try:
-        if pattern is None or (isinstance(pattern, str) and re.compile(pattern)):
-            return []
-    except (re.error, OverflowError, RecursionError):
-        pass
-    return [Problem("authorizer_token_pattern", pattern, "a regular expression")]
 
 
 def routes_of(args: Mapping[str, object]) -> list[Route]:

@@ -14,7 +14,7 @@ from .archives import Target
 class FunctionSpec:
     """What one function is made of."""
 
-    archive: pulumi.Archive
+    archive: pulumi.Input[pulumi.Archive]
     handler: str
     timeout_seconds: int
     memory_mb: int

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from sluice.limiter import clients, counters, rules, sets
 from sluice.limiter.sets import SetName
 
-from . import archives, arguments, functions, limiter_rules, naming, policies, web_acl
+from . import archives, arguments, functions, limiter_rules, naming, policies, proxy, web_acl
 from .arguments import InvalidArgsError, Problem
 from .dead_letters import create_dead_letters
 from .limiter_metrics import BLOCK_RATE_ALARM, LimiterNames, alarms
@@ -19,6 +19,7 @@ from .limiter_permissions import enforcer_statements, ingest_statements
 from .limiter_rules import OverrideArgs, RuleArgs, WindowArgs
 from .message_queues import QueuePair, QueueSpec, create_queues
 from .monitoring import METRIC_NAMESPACE, create_alarms
+from .proxy import ProxyArgs
 from .web_acl import Burst, RuleSpec
 
 LOG_RETENTION_DAYS = 30
@@ -121,8 +122,8 @@ class LimiterArgs(TypedDict):
     managed_rule_groups: NotRequired[list[str]]
     """AWS's managed rule groups to add, which only count: ``AWSManagedRulesCommonRuleSet``. Default: none."""
     log_blocked: NotRequired[bool]
-    """Whether WAF logs the requests that a rule matched, without their Authorization header. Default:
-    false."""
+    """Whether WAF logs the requests that a rule matched, without their Authorization header and without a
+    proxy's secret. Default: false."""
     deletion_protection: NotRequired[bool]
     """Whether tables refuse to be deleted, and the dead letters' bucket too while it holds something.
     Default: false."""
@@ -131,6 +132,9 @@ class LimiterArgs(TypedDict):
     allow_short_windows: NotRequired[bool]
     """Whether a window may be shorter than 15 minutes, down to a second. For the local stack alone: on AWS
     the log takes up to 3 minutes. Default: false."""
+    proxy: NotRequired[ProxyArgs]
+    """The CDN or proxy in front of the API, as the front door has it: then its header alone says who a client
+    is. Default: none, callers come directly."""
     kms_key_arn: NotRequired[pulumi.Input[str]]
     """A customer key for tables, bucket, queue, logs and the functions' environment. Default: AWS's own."""
     log_retention_days: NotRequired[int]
@@ -154,6 +158,7 @@ def problems(args: LimiterArgs) -> list[Problem]:
         *_repeated_group_problems(args.get("managed_rule_groups", [])),
         *arguments.between(args, "block_rate_alarm", 1, MOST_BLOCKS, "blocks"),
         *_web_acl_problems(args),
+        *proxy.problems({**args}),
         *arguments.shared(args),
     ]
     for key in ("count_only", "log_blocked", "deletion_protection"):
@@ -264,6 +269,7 @@ class Limiter(pulumi.ComponentResource):
         if too_much := environment_problems(name, self._args):
             raise InvalidArgsError(f"Limiter {name!r}", too_much)
         self._opts = pulumi.ResourceOptions(parent=self)
+        self._proxy = proxy.of({**self._args})
         self._rules = limiter_rules.make(_rule_args(self._args))
         self._tell_oddities()
         invoke_opts = pulumi.InvokeOutputOptions(parent=self)
@@ -494,6 +500,7 @@ class Limiter(pulumi.ComponentResource):
             retry_after_seconds=args.get("retry_after_seconds", RETRY_AFTER_SECONDS),
             cors_origin=args.get("cors_origin", CORS_ORIGIN),
             burst=Burst(args["burst_limit"], seconds) if "burst_limit" in args else None,
+            proxy=self._proxy,
         )
         metric = web_acl.metric_name(self._name)
         blocking = [each.arn for family in self._sets.block.values() for each in family]
@@ -503,8 +510,8 @@ class Limiter(pulumi.ComponentResource):
             scope=web_acl.SCOPE,
             capacity=web_acl.CAPACITY,
             rules=cast(Any, web_acl.rules(metric, spec, blocking, allowing)),
-            custom_response_bodies=cast(Any, web_acl.bodies()),
-            visibility_config=cast(Any, web_acl.visibility(metric)),
+            custom_response_bodies=cast(Any, web_acl.bodies(self._proxy)),
+            visibility_config=cast(Any, web_acl.visibility(metric, self._proxy)),
             opts=self._opts,
         )
 
@@ -512,12 +519,13 @@ class Limiter(pulumi.ComponentResource):
         self, stage_arn: pulumi.Input[str], group: "aws.wafv2.RuleGroup"
     ) -> "aws.wafv2.WebAcl":
         metric = web_acl.metric_name(self._name)
+        managed = self._args.get("managed_rule_groups", [])
         acl = aws.wafv2.WebAcl(
             f"{self._name}-web-acl",
             scope=web_acl.SCOPE,
             default_action={"allow": {}},
-            rules=cast(Any, web_acl.acl_rules(metric, group.arn, self._args.get("managed_rule_groups", []))),
-            visibility_config=cast(Any, web_acl.visibility(metric)),
+            rules=cast(Any, web_acl.acl_rules(metric, group.arn, managed, self._proxy)),
+            visibility_config=cast(Any, web_acl.visibility(metric, self._proxy)),
             opts=self._opts,
         )
         aws.wafv2.WebAclAssociation(
@@ -551,7 +559,7 @@ class Limiter(pulumi.ComponentResource):
             f"{self._name}-web-acl-logging",
             resource_arn=acl.arn,
             log_destination_configs=[log_group.arn],
-            redacted_fields=[{"single_header": {"name": "authorization"}}],
+            redacted_fields=[{"single_header": {"name": each}} for each in self._hidden_headers()],
             logging_filter={
                 "default_behavior": "DROP",
                 "filters": [
@@ -567,6 +575,10 @@ class Limiter(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=[delivery]),
         )
+
+    def _hidden_headers(self) -> list[str]:
+        """Return the headers that hold secrets."""
+        return ["authorization", *([self._proxy.secret_header.lower()] if self._proxy else [])]
 
     def _subscribe(self, ingest: functions.FunctionUnit, retries: pulumi.Resource) -> None:
         """Let CloudWatch Logs hand over the access log; the permission first, or lines are skipped."""

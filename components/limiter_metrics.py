@@ -175,7 +175,10 @@ def panels(names: LimiterNames) -> list[Panel]:
         *([Panel("Limiter: blocked requests", [waf])] if waf else []),
         Panel(
             "Limiter: requests",
-            [own_metric(ingest, each) for each in ("RequestsSeen", "RequestsCounted", "LinesMalformed")],
+            [
+                own_metric(ingest, each)
+                for each in ("RequestsSeen", "RequestsCounted", "RequestsUnattributed", "LinesMalformed")
+            ],
         ),
         Panel("Limiter: new blocks", [own_metric(ingest, "BlocksStarted")]),
         Panel("Limiter: live blocks", [own_metric(enforcer, "BlocksLive", "Maximum")]),

@@ -1,7 +1,7 @@
 """IAM policy documents as values: one statement per need, on concrete ARNs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 VERSION = "2012-10-17"
@@ -16,7 +16,7 @@ class Statement:
     actions: Sequence[str]
     resources: Sequence[str]
     effect: str = "Allow"
-    principal: dict[str, str] | str | None = None
+    principal: Mapping[str, str | list[str]] | str | None = None
     condition: Conditions = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:

@@ -11,6 +11,7 @@ import pulumi_aws as aws
 from . import api_definition
 from .answers import GatewayAnswer
 from .api_definition import ANSWER_HEADER, Definition, IntegrationAnswer, Kind, Method
+from .guard import Guard
 from .json_schema import DRAFT
 from .resource_policy import Access
 from .routes import JSON, place
@@ -31,15 +32,6 @@ class Backend:
         """Return the integration URI of a queue."""
         arn = self.queue_arns[queue or next(iter(self.queue_arns))]
         return arn.apply(api_definition.sqs_uri)
-
-
-@dataclass(frozen=True)
-class Guard:
-    """The function that decides who may call, from the Authorization header."""
-
-    function_arn: pulumi.Input[str]
-    cache_ttl_seconds: int
-    token_pattern: str | None
 
 
 @dataclass(frozen=True)
@@ -118,9 +110,9 @@ class RestApi:
         ``<name>-deployment``.
         """
         captured: list[pulumi.Resource] = []
-        authorizer = self._create_authorizer(api, self.guard) if self.guard else None
-        if authorizer and self.guard:
-            captured.append(self._create_permission(api, authorizer, self.guard))
+        authorizer = self.guard.create(self.name, api.id, self._opts()) if self.guard else None
+        if authorizer and self.guard and self.guard.function_arn is not None:
+            captured.append(self._create_permission(api, authorizer, self.guard.function_arn))
         paths = self._create_paths(api)
         validator = self._create_validator(api)
         for method in self.definition.methods:
@@ -168,15 +160,16 @@ class RestApi:
         validator: aws.apigateway.RequestValidator | None,
     ) -> list[pulumi.Resource]:
         """Make everything that one method answers with, and return it: a deployment waits for it."""
-        authorized = authorizer is not None and method.guarded
+        guard = self.guard if method.guarded else None
         model = self._create_model(api, method)
         made = aws.apigateway.Method(
             f"{self.name}-method-{method.name}",
             rest_api=api.id,
             resource_id=resource_id,
             http_method=method.verb,
-            authorization="CUSTOM" if authorized else "NONE",
-            authorizer_id=authorizer.id if authorizer and authorized else None,
+            authorization=guard.authorization if guard else "NONE",
+            authorizer_id=authorizer.id if authorizer and guard else None,
+            authorization_scopes=list(guard.scopes) or None if guard else None,
             api_key_required=(self.keys and method.guarded) or None,
             request_parameters=dict(method.parameters) or None,
             # For all types: one that is spelled in another way must not get past it.
@@ -269,48 +262,36 @@ class RestApi:
         return aws.apigateway.RestApiPolicy(
             f"{self.name}-policy",
             rest_api_id=api.id,
-            policy=api.execution_arn.apply(access.document),
+            policy=self._policy(api, access),
             opts=self._opts(),
         )
 
-    def _create_authorizer(self, api: Api, guard: Guard) -> aws.apigateway.Authorizer:
-        return aws.apigateway.Authorizer(
-            f"{self.name}-authorizer",
-            rest_api=api.id,
-            type="TOKEN",
-            authorizer_uri=pulumi.Output.from_input(guard.function_arn).apply(api_definition.invocation_uri),
-            authorizer_result_ttl_in_seconds=guard.cache_ttl_seconds,
-            identity_source="method.request.header.Authorization",
-            identity_validation_expression=guard.token_pattern,
-            opts=self._opts(),
-        )
+    def _policy(self, api: Api, access: Access) -> pulumi.Output[str]:
+        return access.policy(api.execution_arn, self.definition.unguarded)
 
     def _create_permission(
-        self, api: Api, authorizer: aws.apigateway.Authorizer, guard: Guard
+        self, api: Api, authorizer: aws.apigateway.Authorizer, function_arn: pulumi.Input[str]
     ) -> aws.lambda_.Permission:
         return aws.lambda_.Permission(
             f"{self.name}-authorizer-permission",
             action="lambda:InvokeFunction",
-            function=guard.function_arn,
+            function=function_arn,
             principal="apigateway.amazonaws.com",
             source_arn=pulumi.Output.format("{0}/authorizers/{1}", api.execution_arn, authorizer.id),
             opts=self._opts(),
         )
 
     def _create_deployment(self, api: Api, captured: Sequence[pulumi.Resource]) -> aws.apigateway.Deployment:
-        guard = self.guard
         wiring: Wiring = {
             "queues": [*self.backend.queue_arns.values()],
             "role": self.backend.role_arn,
-            "authorizer": guard.function_arn if guard else None,
-            "cache_ttl": guard.cache_ttl_seconds if guard else None,
-            "token_pattern": guard.token_pattern if guard else None,
+            "guard": self.guard.wiring if self.guard else None,
             "root": None if api.ours else api.root_resource_id,
             "keys": self.keys,
             "endpoints": list(self.entry.endpoints),
             "disabled": self.entry.disabled,
             "redeploy": self.redeploy,
-            "policy": api.execution_arn.apply(self.access.document) if self.access else None,
+            "policy": self._policy(api, self.access) if self.access else None,
         }
         return aws.apigateway.Deployment(
             f"{self.name}-deployment",

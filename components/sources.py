@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote_plus
 
+from sluice import access_log
+
+CLAIMS = "claims."
 VALUE = "$value"
 """The template variable that holds what was read; empty where there is nothing."""
 HEADERS = (
@@ -22,16 +25,35 @@ CONTEXT = {
     "api_key_id": "$!context.identity.apiKeyId",
     "domain": "$!context.domainName",
     "method": "$!context.httpMethod",
-    "principal": "$!context.authorizer.principalId",
     "request_id": "$!context.requestId",
     "route": "$!context.resourcePath",
-    "source_ip": "$!context.identity.sourceIp",
     "stage": "$!context.stage",
     "time": "$!context.requestTimeEpoch",
     "trace_id": "$!context.xrayTraceId",
     "user_agent": "$!context.identity.userAgent",
+    "user_arn": "$!context.identity.userArn",
 }
-"""What API Gateway itself knows of a request, by our names; ``time`` is in milliseconds since 1970."""
+"""What API Gateway itself knows of a request, by our names; ``time`` is in milliseconds since 1970, and
+``user_arn`` is who signed it."""
+PRINCIPAL = "principal"
+ADDRESS = "source_ip"
+OF_THE_CALLER = (PRINCIPAL, ADDRESS)
+"""What depends on how callers are let in, and through what they come."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The variables that say who calls, and from where: the same for messages and for the access log."""
+
+    principal: str = access_log.PRINCIPAL
+    address: str = access_log.ADDRESS
+
+    def named(self, name: str) -> str:
+        """Return the variable for one of `OF_THE_CALLER`, as a template reads it."""
+        return f"$!{(self.address if name == ADDRESS else self.principal).removeprefix('$')}"
+
+
+DIRECT = Caller()
 
 
 class Kind(StrEnum):
@@ -52,15 +74,27 @@ NAMES = {
     Kind.PATH: re.compile(r"[A-Za-z0-9._-]{1,53}"),
     Kind.QUERY: PARAMETER,
     Kind.BODY: re.compile(r"[A-Za-z_][\w-]*(\[\d{1,4}\])*(\.[A-Za-z_][\w-]*(\[\d{1,4}\])*)*", re.ASCII),
-    Kind.CONTEXT: re.compile(rf"{'|'.join(CONTEXT)}|authorizer\.[A-Za-z_]\w{{0,63}}", re.ASCII),
+    Kind.CONTEXT: re.compile(
+        rf"{'|'.join([*CONTEXT, *OF_THE_CALLER])}"
+        r"|authorizer\.[A-Za-z_]\w{0,63}|claims\.[A-Za-z_][\w:]{0,63}",
+        re.ASCII,
+    ),
     Kind.TEXT: re.compile(r"[\x20-\x7e]{1,256}"),
 }
 ALLOWED = (
     "header.NAME, path.NAME, query.NAME, body.NAME (with . and [0] to reach further in), text.ANYTHING, "
-    f"context.authorizer.NAME, or context. and one of {', '.join(CONTEXT)}"
+    "context.authorizer.NAME, context.claims.NAME (Cognito's), or context. and one of "
+    f"{', '.join(sorted([*CONTEXT, *OF_THE_CALLER]))}"
 )
 
 
+IDENTITIES = {
+    "source_ip": "context.identity.sourceIp",
+    "method": "context.httpMethod",
+    "route": "context.resourcePath",
+}
+"""What of a request's context an authorizer's decision may depend on, by our names ("Use API Gateway Lambda
+authorizers")."""
 WRITTEN_BY_CALLERS = (Kind.HEADER, Kind.PATH, Kind.QUERY, Kind.BODY)
 
 
@@ -87,11 +121,19 @@ class Source:
         places = {Kind.HEADER: "header", Kind.PATH: "path", Kind.QUERY: "querystring"}
         return f"method.request.{places[self.kind]}.{self.name}" if self.kind in places else None
 
-    def reading(self, root: str = "$") -> str:
+    @property
+    def identity(self) -> str | None:
+        """What an authorizer calls this identity source; nothing for what cannot be one."""
+        if self.declared and self.kind is not Kind.PATH:
+            return self.declared
+        return IDENTITIES.get(self.name) if self.kind is Kind.CONTEXT else None
+
+    def reading(self, root: str = "$", caller: Caller = DIRECT) -> str:
         """Return the VTL that puts the value into `VALUE`.
 
         Args:
             root: the JSON path of the message in the body, as text in a VTL string.
+            caller: the variables that say who calls.
         """
         match self.kind:
             case Kind.HEADER:
@@ -103,7 +145,7 @@ class Source:
             case Kind.BODY:
                 return _set_from_body(f"{root}.{self.name}")
             case Kind.CONTEXT:
-                return _set(CONTEXT.get(self.name) or f"$!context.{self.name}")
+                return _set(_variable(self.name, caller))
             case Kind.TEXT:
                 return _set(self.name)
 
@@ -116,6 +158,15 @@ def parse(text: object) -> Source | None:
     if kind not in list(Kind) or not NAMES[Kind(kind)].fullmatch(name):
         return None
     return Source(Kind(kind), name)
+
+
+def _variable(name: str, caller: Caller) -> str:
+    """Return the variable that holds a part of the context."""
+    if name in OF_THE_CALLER:
+        return caller.named(name)
+    if name.startswith(CLAIMS):
+        return f"$!context.authorizer.claims['{name.removeprefix(CLAIMS)}']"
+    return CONTEXT.get(name) or f"$!context.{name}"
 
 
 def _set(value: str) -> str:

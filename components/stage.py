@@ -7,8 +7,6 @@ from typing import TypeAlias
 import pulumi
 import pulumi_aws as aws
 
-from sluice import access_log
-
 from . import policies
 from .api_definition import settings_path
 from .rest_api import Api
@@ -36,7 +34,8 @@ class StageSpec:
     tracing: bool
     execution_log: str
     """``OFF``, ``ERROR`` or ``INFO``."""
-    log_principal: bool
+    line_format: str
+    """Of the access log."""
     manage_account_logging: bool
     log_retention_days: int
     kms_key_arn: pulumi.Input[str] | None
@@ -86,7 +85,7 @@ def create(
         stage_name=spec.stage_name,
         access_log_settings={
             "destination_arn": access.arn,
-            "format": access_log.line_format(principal=spec.log_principal),
+            "format": spec.line_format,
         },
         cache_cluster_enabled=spec.cached or None,
         cache_cluster_size=spec.cache_size_gb if spec.cached else None,

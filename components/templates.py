@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .answers import BAD_BATCH, INCOMPLETE, UNAVAILABLE, Failure, Shape
-from .sources import HEADERS, VALUE, Kind, Source
+from .sources import DIRECT, HEADERS, VALUE, Caller, Kind, Source
 
 MOST_ENTRIES = 10
 """Of a batch ("Amazon SQS message quotas")."""
@@ -54,48 +54,50 @@ class Message:
         return [*self.attributes.values(), *ids]
 
 
-def send(message: Message) -> str:
+def send(message: Message, caller: Caller = DIRECT) -> str:
     """Return the request template: the form that SQS takes, every value url-encoded."""
     headers = HEADERS if any(each.kind is Kind.HEADER for each in message.sources) else ""
     if not message.batch:
         body = "MessageBody=$util.urlEncode($input.body)"
-        return f"Action=SendMessage{headers}&{body}{_fields(message, '&', '$')}"
+        return f"Action=SendMessage{headers}&{body}{_fields(message, caller, '&', '$')}"
     entry = "&SendMessageBatchRequestEntry.${entry}."
     root = "$[${index}]"
     body = f'{entry}MessageBody=$util.urlEncode($input.json("{root}"))'
     return (
         f"Action=SendMessageBatch{headers}#set($entry = 0)#foreach($each in $input.path('$'))"
         f"#set($index = $entry)#set($entry = $entry + 1){entry}Id=$index"
-        f"{body}{_fields(message, entry, root)}#end"
+        f"{body}{_fields(message, caller, entry, root)}#end"
     )
 
 
-def _fields(message: Message, prefix: str, root: str) -> str:
+def _fields(message: Message, caller: Caller, prefix: str, root: str) -> str:
     """Return everything of one message but its body; each field's name gets a prefix."""
+
+    def present(source: Source, part: str) -> str:
+        return _present(source, source.reading(root, caller), part)
+
     text = "#set($n = 0)"
     for name, source in {**BUILT_IN, **message.attributes}.items():
-        text += _present(
-            source, root, "#set($n = $n + 1)" + _attribute(f"{prefix}MessageAttribute.${{n}}", name)
-        )
+        text += present(source, "#set($n = $n + 1)" + _attribute(f"{prefix}MessageAttribute.${{n}}", name))
     for name, id_source in (
         ("MessageGroupId", message.group_id),
         ("MessageDeduplicationId", message.deduplication_id),
     ):
         if id_source:
-            text += _present(id_source, root, f"{prefix}{name}=$util.urlEncode({VALUE})")
+            text += present(id_source, f"{prefix}{name}=$util.urlEncode({VALUE})")
     if message.delay_seconds is not None:
         text += f"{prefix}DelaySeconds={message.delay_seconds}"
     if message.trace_header:
         header = _attribute(f"{prefix}MessageSystemAttribute.1", "AWSTraceHeader", '"Root=$value"')
-        text += _present(Source(Kind.CONTEXT, "trace_id"), root, header)
+        text += present(Source(Kind.CONTEXT, "trace_id"), header)
     return text
 
 
-def _present(source: Source, root: str, text: str) -> str:
+def _present(source: Source, reading: str, text: str) -> str:
     """Return a part of the form that is there only where its value is."""
     if source.fixed is not None:
         return text.replace(f"$util.urlEncode({VALUE})", source.fixed)
-    return f'{source.reading(root)}#if({VALUE} != ""){text}#end'
+    return f'{reading}#if({VALUE} != ""){text}#end'
 
 
 def _attribute(prefix: str, name: str, value: str = VALUE) -> str:

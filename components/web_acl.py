@@ -17,6 +17,7 @@ from sluice.limiter.clients import FAMILIES, V4, V6
 from sluice.limiter.sets import ALLOW, BLOCK
 
 from . import naming
+from .proxy import Proxy
 
 SCOPE = "REGIONAL"
 STATUS = 429
@@ -26,13 +27,16 @@ BODIES = {
     "burst": "Too many requests at once from your address.",
 }
 """What a caller is told, by the rule that stopped it."""
+FORBIDDEN = 403
+ORIGIN_BODY = {"code": "FORBIDDEN", "message": "You may not call this."}
 BURST_SECONDS = (60, 120, 300, 600)
 """The stretches of time of a rate-based rule ("Rate-based rule high-level settings", WAF guide)."""
 LEAST_BURST = 10
 MOST_BURST = 2_000_000_000
-CAPACITY = 30
-"""WAF capacity units of the rule group: 26 for 10 sets of a family and the burst rule. It can never change,
-so it is the same for less."""
+CAPACITY = 50
+"""WAF capacity units of the rule group: 26 for 10 sets of a family and the burst rule, and 4 or, if WAF
+counts a text that is not transformed as one that is, 24 for a proxy's two secrets. It can never change, so it
+is the same for less."""
 
 Statement = dict[str, Any]
 
@@ -53,6 +57,8 @@ class RuleSpec:
     retry_after_seconds: int
     cors_origin: str
     burst: Burst | None
+    proxy: Proxy | None = None
+    """What tells the address of a client; none where clients come directly."""
 
 
 @dataclass(frozen=True)
@@ -111,29 +117,68 @@ def rules(
         block: the ARNs of the sets of blocked clients, at least two.
         allow: the ARNs of the sets of clients that are never blocked, at least two.
     """
-    not_allowed: list[Statement] = [{"not_statement": {"statements": [_in_set(each)]}} for each in allow]
-    blocked: Statement = {"or_statement": {"statements": [_in_set(each) for each in block]}}
+    proxy = spec.proxy
+    not_allowed: list[Statement] = [_not(_in_set(each, proxy)) for each in allow]
+    blocked: Statement = {"or_statement": {"statements": [_in_set(each, proxy) for each in block]}}
     limit: Statement = {"and_statement": {"statements": [blocked, *not_allowed]}}
-    found = [_rule(f"{name}-limit", limit) | {"action": _action(spec, "limit", spec.retry_after_seconds)}]
+    found = [_origin_rule(f"{name}-origin", proxy)] if proxy else []
+    waiting = _action(spec, "limit", spec.retry_after_seconds)
+    found.append(_rule(f"{name}-limit", limit, proxy) | {"action": waiting})
     if spec.burst:
-        rate: Statement = {
-            "rate_based_statement": {
-                "limit": spec.burst.limit,
-                "evaluation_window_sec": spec.burst.seconds,
-                "aggregate_key_type": "IP",
-                "scope_down_statement": {"and_statement": {"statements": not_allowed}},
-            }
-        }
-        found.append(_rule(f"{name}-burst", rate) | {"action": _action(spec, "burst", spec.burst.seconds)})
+        rate = _rate(spec.burst, proxy, {"and_statement": {"statements": not_allowed}})
+        slower = _action(spec, "burst", spec.burst.seconds)
+        found.append(_rule(f"{name}-burst", rate, proxy) | {"action": slower})
     return _in_order(found)
 
 
-def acl_rules(name: str, rule_group_arn: pulumi.Input[str], managed: Sequence[str]) -> list[dict[str, Any]]:
+def _origin_rule(name: str, proxy: Proxy) -> dict[str, Any]:
+    """Return the rule that stops what did not come through the proxy, before anything reads its address."""
+    shown = [_has_secret(proxy.secret_header, each) for each in proxy.secrets]
+    either: Statement = {"or_statement": {"statements": shown}} if len(shown) > 1 else shown[0]
+    response = {"response_code": FORBIDDEN, "custom_response_body_key": "origin"}
+    return _rule(name, _not(either), proxy) | {"action": {"block": {"custom_response": response}}}
+
+
+def _has_secret(header: str, secret: pulumi.Input[str]) -> Statement:
+    return {
+        "byte_match_statement": {
+            "field_to_match": {"single_header": {"name": header.lower()}},
+            "positional_constraint": "EXACTLY",
+            "search_string": secret,
+            "text_transformations": [{"priority": 0, "type": "NONE"}],
+        }
+    }
+
+
+def _rate(burst: Burst, proxy: Proxy | None, scope: Statement) -> Statement:
+    of_whom = (
+        {"aggregate_key_type": "FORWARDED_IP", "forwarded_ip_config": _forwarded(proxy)}
+        if proxy
+        else {"aggregate_key_type": "IP"}
+    )
+    return {
+        "rate_based_statement": {
+            "limit": burst.limit,
+            "evaluation_window_sec": burst.seconds,
+            **of_whom,
+            "scope_down_statement": scope,
+        }
+    }
+
+
+def _forwarded(proxy: Proxy) -> dict[str, str]:
+    return {"header_name": proxy.address_header, "fallback_behavior": "NO_MATCH"}
+
+
+def acl_rules(
+    name: str, rule_group_arn: pulumi.Input[str], managed: Sequence[str], proxy: Proxy | None = None
+) -> list[dict[str, Any]]:
     """Return the rules of the web ACL: our rule group, and AWS's managed ones, which only count."""
-    ours = _rule(name, {"rule_group_reference_statement": {"arn": rule_group_arn}})
+    ours = _rule(name, {"rule_group_reference_statement": {"arn": rule_group_arn}}, proxy)
+    groups = {each: {"vendor_name": "AWS", "name": each} for each in managed}
     theirs = [
-        _rule(f"{name}-{group}", {"managed_rule_group_statement": {"vendor_name": "AWS", "name": group}})
-        for group in managed
+        _rule(f"{name}-{group}", {"managed_rule_group_statement": named}, proxy)
+        for group, named in groups.items()
     ]
     return _in_order(
         [
@@ -143,21 +188,26 @@ def acl_rules(name: str, rule_group_arn: pulumi.Input[str], managed: Sequence[st
     )
 
 
-def bodies() -> list[dict[str, str]]:
+def bodies(proxy: Proxy | None = None) -> list[dict[str, str]]:
     """Return the bodies that the rules answer with: as everywhere, less the request id, which WAF has not."""
+    told = {key: {"code": CODE, "message": message} for key, message in BODIES.items()}
+    told |= {"origin": ORIGIN_BODY} if proxy else {}
     return [
-        {
-            "key": key,
-            "content_type": "APPLICATION_JSON",
-            "content": json.dumps({"code": CODE, "message": message}),
-        }
-        for key, message in BODIES.items()
+        {"key": key, "content_type": "APPLICATION_JSON", "content": json.dumps(body)}
+        for key, body in told.items()
     ]
 
 
-def visibility(metric: str) -> dict[str, Any]:
-    """Return what is published of a rule: its metrics, and samples of the requests that it matched."""
-    return {"cloudwatch_metrics_enabled": True, "metric_name": metric, "sampled_requests_enabled": True}
+def visibility(metric: str, proxy: Proxy | None = None) -> dict[str, Any]:
+    """Return what is published of a rule: its metrics, and samples of the requests that it matched.
+
+    Samples show all headers, and so a proxy's secret.
+    """
+    return {
+        "cloudwatch_metrics_enabled": True,
+        "metric_name": metric,
+        "sampled_requests_enabled": proxy is None,
+    }
 
 
 def metric_name(name: str) -> str:
@@ -165,16 +215,21 @@ def metric_name(name: str) -> str:
     return naming.stack_wide(name)
 
 
-def _in_set(arn: pulumi.Input[str]) -> Statement:
-    return {"ip_set_reference_statement": {"arn": arn}}
+def _in_set(arn: pulumi.Input[str], proxy: Proxy | None) -> Statement:
+    where = {"ip_set_forwarded_ip_config": {**_forwarded(proxy), "position": "FIRST"}} if proxy else {}
+    return {"ip_set_reference_statement": {"arn": arn, **where}}
+
+
+def _not(statement: Statement) -> Statement:
+    return {"not_statement": {"statements": [statement]}}
 
 
 def _in_order(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**rule, "priority": priority} for priority, rule in enumerate(found)]
 
 
-def _rule(name: str, statement: Statement) -> dict[str, Any]:
-    return {"name": name, "statement": statement, "visibility_config": visibility(name)}
+def _rule(name: str, statement: Statement, proxy: Proxy | None) -> dict[str, Any]:
+    return {"name": name, "statement": statement, "visibility_config": visibility(name, proxy)}
 
 
 def _action(spec: RuleSpec, body: str, retry_after: int) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class Tally:
     """Why each line was no line of the access log; nothing of the line itself."""
     requests: int = 0
     counted: int = 0
+    unattributed: int = 0
+    """Requests that would count, and of which nobody knows the address: refused before it was looked at."""
     clients: int = 0
     lag: int = 0
     """Milliseconds since the oldest request."""
@@ -132,7 +134,9 @@ class Ingest:
             # The subscription leaves out what WAF stopped; where one comes all the same, it is none of ours.
             tally.requests += line.waf != WAF_BLOCK
             tally.lag = max(tally.lag, names.now - line.time)
-            weight = self._rules.counting.weight(line) if of_event else 0
+            weight = self._rules.counting.weight(line)
+            tally.unattributed += line.ip is None and weight > 0
+            weight = weight if of_event else 0
             buckets = names.at(line.time) if weight else ()
             tally.counted += bool(buckets)
             for client in of_event if buckets else ():
@@ -142,10 +146,12 @@ class Ingest:
         return amounts, unreadable
 
     def _clients(self, line: Line, allowed: Networks) -> tuple[str, ...]:
-        """Return who a request counts for: nobody, if its address is on an allow list.
+        """Return who a request counts for: nobody, if its address is on an allow list, or not known.
 
         This is the one place that says which address a request came from.
         """
+        if line.ip is None:
+            return ()
         try:
             address = clients.parse(line.ip)
         except ValueError as error:

@@ -6,9 +6,8 @@ them more time at a cold start than everything else but boto3.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 
 class Unit(StrEnum):
@@ -19,8 +18,7 @@ class Unit(StrEnum):
     PERCENT = "Percent"
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Where metrics come from."""
 
     namespace: str
@@ -32,12 +30,15 @@ class Source:
         """Return the source that a function's environment names."""
         return cls(variables["SLUICE_METRIC_NAMESPACE"], variables["AWS_LAMBDA_FUNCTION_NAME"])
 
-    def line(self, time: int, values: Mapping[str, tuple[float, Unit]]) -> str:
+    def line(
+        self, time: int, values: Mapping[str, tuple[float, Unit]], also: Mapping[str, str] | None = None
+    ) -> str:
         """Return the line that makes metrics of values.
 
         Args:
             time: when they were measured, in milliseconds since 1970.
             values: value and unit by the metric's name.
+            also: what else the line says, for who reads the log.
         """
         directive = {
             "Namespace": self.namespace,
@@ -48,5 +49,6 @@ class Source:
             "_aws": {"Timestamp": time, "CloudWatchMetrics": [directive]},
             "service": self.service,
             **{name: value for name, (value, _) in values.items()},
+            **(also or {}),
         }
         return json.dumps(said, separators=(",", ":"))

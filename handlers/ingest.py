@@ -80,6 +80,7 @@ def measured(tally: Tally) -> dict[str, tuple[float, Unit]]:
     }
     seldom = {
         "EventsRepeated": (tally.repeated, Unit.COUNT),
+        "RequestsUnattributed": (0 if again else tally.unattributed, Unit.COUNT),
         "LinesMalformed": (0 if again else len(tally.malformed), Unit.COUNT),
         "BlocksStarted": (tally.started, Unit.COUNT),
         "BlocksExtended": (tally.extended, Unit.COUNT),

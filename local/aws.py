@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_acm import ACMClient
     from mypy_boto3_apigateway import APIGatewayClient
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
@@ -53,6 +54,8 @@ class Aws:
     def client(self, service: Literal["apigateway"]) -> "APIGatewayClient": ...
     @overload
     def client(self, service: Literal["cloudwatch"]) -> "CloudWatchClient": ...
+    @overload
+    def client(self, service: Literal["cognito-idp"]) -> "CognitoIdentityProviderClient": ...
     @overload
     def client(self, service: Literal["dynamodb"]) -> "DynamoDBClient": ...
     @overload

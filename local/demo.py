@@ -17,7 +17,7 @@ from rich.text import Text
 
 from sluice import tokens
 
-from . import demo_full
+from . import demo_callers, demo_full
 from .backend import backend
 from .client import Sent, post, post_all
 from .demo_checks import Check, outcome, recorded, wait_until
@@ -27,6 +27,8 @@ from .say import Say
 from .stack import LocalAws, LocalStack, local_aws
 
 STACKS = ("dev", "open")
+AT_ONCE = 4
+"""Stacks that are asked at the same time."""
 LIMITS = "limits"
 """The stack whose windows are short enough to be seen."""
 BLOCKED_SECONDS = 3.0
@@ -71,10 +73,16 @@ def run(*, as_json: bool) -> int:
         try:
             deployed += [local.up(name) for name in (*STACKS, LIMITS)]
             rich = local.up(demo_full.STACK, demo_full.overrides(behind))
+            guarded = [
+                local.up(name, demo_callers.overrides(name))
+                for name in (*demo_callers.STACKS, demo_callers.PROXY)
+            ]
         except (DeployError, pulumi.RunError) as error:
             checks = [Check("deploy", ok=False, detail={"error": str(error)})]
         else:
-            checks, visits = show_all(local, deployed, partial(demo_full.examine, local, rich, behind), say)
+            others = [partial(demo_full.examine, local, rich, behind)]
+            others += [partial(demo_callers.examine, local, each) for each in guarded]
+            checks, visits = show_all(local, deployed, others, say)
     report = Report(
         ok=all(check.ok for check in checks),
         seconds={
@@ -89,15 +97,14 @@ def run(*, as_json: bool) -> int:
 
 
 def show_all(
-    local: LocalAws, deployed: list[LocalStack], ask_all: Callable[[], list[Check]], say: Say
+    local: LocalAws, deployed: list[LocalStack], others: Sequence[Callable[[], list[Check]]], say: Say
 ) -> tuple[list[Check], list[Visit]]:
     """Send requests to every stack, and return what was found and what the limiter's clients saw."""
     *plain, limited = deployed
     say.line("Sending requests")
-    with ThreadPoolExecutor(len(plain) + 1) as pool:
-        rich = pool.submit(ask_all)
-        checks = [check for each in pool.map(partial(examine, local), plain) for check in each]
-        checks += rich.result()
+    asking = [*(partial(examine, local, each) for each in plain), *others]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        checks = [check for each in pool.map(lambda ask: ask(), asking) for check in each]
     # On its own: it is about seconds.
     say.line("Letting five clients come, until those that are blocked are free again")
     visits = outcome(partial(visit, local, limited))

@@ -137,7 +137,11 @@ class Edge:
         await runner.setup()
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(
-            connector=connector, auto_decompress=False, skip_auto_headers=NOT_ADDED
+            connector=connector,
+            auto_decompress=False,
+            skip_auto_headers=NOT_ADDED,
+            # What is known of a caller comes back in a header, whose claims may be many.
+            max_field_size=MIB,
         ) as self._client:
             await web.TCPSite(runner, "127.0.0.1", self._port).start()
             self._started.set()
@@ -274,7 +278,8 @@ def filtered(exchange: Exchange) -> Answer | None:
     acl, context = exchange.settings.web_acl, exchange.context
     if acl is None:
         return None
-    decision = acl.decide(waf.Client.at(context["identity"]["sourceIp"]))
+    client = waf.Client.at(context["identity"]["sourceIp"])
+    decision = acl.decide(client, headers=exchange.request.headers)
     context["webaclArn"] = acl.arn
     context["wafResponseCode"] = "WAF_BLOCK" if decision.blocked else "WAF_ALLOW"
     if not decision.blocked:

@@ -1,8 +1,8 @@
 """Starts the emulator, inside the emulator's own environment, and ends it when its parent is gone.
 
 The emulator's address stands for AWS's TLS endpoints, so every call counts as having come over TLS; one that
-says ``x-forwarded-proto: http`` is what AWS sees of a client without TLS. And the edge is no client: APIs are
-called by whom it names, so that policies see that address.
+says ``x-forwarded-proto: http`` is what AWS sees of a client without TLS. And the edge is no client: an API
+is called by whom it names.
 """
 
 import os
@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import emulator_alarms  # type: ignore[import-not-found]  # siblings: this file is run by its path
+import emulator_arrival  # type: ignore[import-not-found]
+import emulator_callers  # type: ignore[import-not-found]
 import emulator_gateway  # type: ignore[import-not-found]
 import emulator_iam  # type: ignore[import-not-found]
 import emulator_logs  # type: ignore[import-not-found]
@@ -23,8 +25,6 @@ import ministack.app
 Scope = MutableMapping[str, Any]
 Channel = Callable[..., Awaitable[Any]]
 PROTOCOL = b"x-forwarded-proto"
-CLIENT = b"x-forwarded-for"
-APIS = "/_aws/execute-api/"
 
 emulator = ministack.app.app
 
@@ -32,11 +32,9 @@ emulator = ministack.app.app
 async def serve(scope: Scope, receive: Channel, send: Channel) -> None:
     """Serve one call as AWS sees it."""
     if scope["type"] == "http":
-        headers = dict(scope["headers"])
-        if PROTOCOL not in headers:
+        emulator_arrival.note(scope)
+        if PROTOCOL not in dict(scope["headers"]):
             scope["headers"] = [*scope["headers"], (PROTOCOL, b"https")]
-        if CLIENT in headers and scope["path"].startswith(APIS):
-            scope["client"] = (headers[CLIENT].decode(), 0)
     await emulator(scope, receive, send)
 
 
@@ -54,5 +52,6 @@ if __name__ == "__main__":
     emulator_logs.install()
     emulator_sqs.install()
     emulator_gateway.install()
+    emulator_callers.install()
     ministack.app.app = serve
     ministack.app.main()

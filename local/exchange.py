@@ -1,5 +1,6 @@
 """One request on its way through the edge."""
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,13 @@ from .gateway_responses import Answer, Caller, error_of, fault
 from .metrics import Served
 from .stage_cache import Visit
 from .stages import StageSettings, method_key, route
-from .standin.integration import CACHED_HEADER, DOMAIN_HEADER, FAULT_HEADER
+from .standin.integration import (
+    ARRIVAL_HEADER,
+    CACHED_HEADER,
+    DOMAIN_HEADER,
+    FAULT_HEADER,
+    LEARNED_HEADER,
+)
 
 HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
@@ -56,12 +63,38 @@ class Exchange:
 
     def headers_inside(self) -> CIMultiDict[str]:
         """Return the headers with which it goes to the emulator."""
-        given = CIMultiDict((key, value) for key, value in self.request.headers.items() if passes(key))
+        spelled: dict[str, str] = {}
+        # One name for each: of several spellings the client would send on the last one's value alone.
+        given = CIMultiDict(
+            # Bytes that are no ASCII go on as they came: the client would leave them out.
+            (
+                spelled.setdefault(key.lower(), key),
+                value.encode(errors="surrogateescape").decode("latin-1"),
+            )
+            for key, value in self.request.headers.items()
+            if passes(key)
+        )
         given[DOMAIN_HEADER] = self.context["domainName"]
         given["X-Forwarded-For"] = self.context["identity"]["sourceIp"]
+        given[ARRIVAL_HEADER] = json.dumps(self._arrival())
         if self.visit and not self.visit.needs_back_end:
             given[CACHED_HEADER] = "1"
         return given
+
+    def _arrival(self) -> dict[str, Any]:
+        """Return what the client called, which the emulator is called with in another way."""
+        headers = self.request.headers
+        names = ("extendedRequestId", "requestId", "requestTime", "requestTimeEpoch", "path", "protocol")
+        domain = ("domainName", "domainPrefix", "identity")
+        return {
+            "context": {name: self.context[name] for name in (*names, *domain)},
+            "host": self.request.host,
+            "target": self.request.raw_path.partition("?")[0],
+            "path": f"{self.place.base_path}{self.place.path}",
+            # As they came: what reads them knows some in a spelling of its own.
+            "names": [name.decode("latin-1") for name, _ in self.request.raw_headers],
+            "forwarded": headers.getall("X-Forwarded-For", []),
+        }
 
     def learn(self, seen: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         """Put into the context what the stand-in saw, or the emulator where it refused.
@@ -70,7 +103,9 @@ class Exchange:
             seen: what the stand-in saw.
             headers: the emulator's, in which a fault may be named.
         """
-        self.context |= seen
+        learned = seen or json.loads(headers.get(LEARNED_HEADER, "{}"))
+        identity = {**self.context["identity"], **learned.get("identity", {})}
+        self.context |= {**learned, "identity": identity}
         if not seen:
             self.context["requestId"] = headers.get("x-amzn-requestid", self.context["requestId"])
             return

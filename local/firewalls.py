@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from mypy_boto3_wafv2.type_defs import GetIPSetResponseTypeDef, RuleGroupTypeDef
 
 SCOPE: Literal["REGIONAL"] = "REGIONAL"
-IP_SET = "IPSetReferenceStatement"
 
 
 class Firewalls:
@@ -38,7 +37,7 @@ class Firewalls:
         except client.exceptions.WAFNonexistentItemException:
             return None
         groups = {arn: self.group(arn) for arn in waf.references(waf.GROUP, described)}
-        wanted = waf.references(IP_SET, [described, *groups.values()])
+        wanted = waf.references(waf.IP_SET, [described, *groups.values()])
         if wanted - self._sets.keys():
             with self._lock:
                 self._tokens |= dict.fromkeys(wanted - self._tokens.keys(), "")

@@ -98,7 +98,7 @@ def error_of(fault_type: str, detail: Mapping[str, str] | None = None) -> dict[s
 
     Args:
         fault_type: one of ``FAULTS``.
-        detail: its own ``message`` and ``validation`` text, where it has them.
+        detail: its own ``message``, ``validation`` text and ``errorType``, where it has them.
     """
     told = detail or {}
     message = told.get("message") or FAULTS[fault_type].message
@@ -126,7 +126,8 @@ def fault(
         # A template puts quotes around this one, and none around the message string.
         "error.validationErrorString": json.dumps(error["validationErrorString"])[1:-1],
     }
-    headers = CIMultiDict({"Content-Type": "application/json", "x-amzn-ErrorType": kind.error_type})
+    error_type = (detail or {}).get("errorType", kind.error_type)
+    headers = CIMultiDict({"Content-Type": "application/json", "x-amzn-ErrorType": error_type})
     for target, source in (chosen.get("responseParameters") or {}).items():
         value = header_value(source, values, caller)
         if value is not None:

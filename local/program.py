@@ -14,7 +14,7 @@ from typing import Any
 
 import pulumi
 import yaml
-from pulumi.runtime import mocks, settings, stack
+from pulumi.runtime import mocks, rpc, settings, stack
 
 from .emulator import ROOT
 from .makers import Workshop, call, make
@@ -55,6 +55,11 @@ class Deployment:
     seconds: float
 
 
+def unwrapped(value: Any) -> Any:  # noqa: ANN401 - any input
+    """Return an input without the mark that something in it is secret: AWS itself is told in clear."""
+    return rpc.unwrap_rpc_secret(value) if rpc.is_rpc_secret(value) else value
+
+
 @dataclass
 class Engine(mocks.Mocks):
     """Stands in for Pulumi's engine: each resource that the program registers is made by its maker."""
@@ -70,7 +75,8 @@ class Engine(mocks.Mocks):
             return "", {}
         started = time.monotonic()
         try:
-            made_id, outputs = make(self.workshop, args.typ, args.name, args.inputs)
+            inputs = {key: unwrapped(value) for key, value in args.inputs.items()}
+            made_id, outputs = make(self.workshop, args.typ, args.name, inputs)
         except Exception as error:
             raise self._failed(DeployError(f"{args.typ} {args.name!r}: {error}")) from error
         made = Made(args.typ, args.name, made_id, outputs, time.monotonic() - started)

@@ -4,6 +4,7 @@ Nothing here talks to anybody: who calls brings the API's answers, and keeps the
 between two readings of the same ACL.
 """
 
+import functools
 import ipaddress
 import socket
 import time
@@ -11,6 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 CONTENT_TYPES = {
@@ -23,8 +25,19 @@ WIDTHS = {4: 32, 6: 128}
 GROUP = "RuleGroupReferenceStatement"
 MANAGED = "ManagedRuleGroupStatement"
 RATE = "RateBasedStatement"
+IP_SET = "IPSetReferenceStatement"
+FORWARDED = "IPSetForwardedIPConfig"
+FORWARDED_RATE = "ForwardedIPConfig"
+FORWARDED_KEY = "FORWARDED_IP"
+ANY_POSITION_UNITS = 4
+MOST_INSPECTED = 10
+"""Of the addresses in a header, if any of them may match: the last ones."""
+CLIENTS_KNOWN = 1024
 
 Given = Mapping[str, Any]
+Headers = Mapping[str, str]
+"""A request's headers, by names in whatever case; one may have several values (a multidict)."""
+NO_HEADERS: Headers = MappingProxyType({})
 
 
 class UnsupportedError(ValueError):
@@ -120,8 +133,17 @@ class Seen:
 
     client: Client
     now: float
+    headers: Headers
     sets: Mapping[str, AddressSet]
     rates: Rates
+
+    def header(self, name: str) -> str | None:
+        """Return a header; several of one name are one list."""
+        if (several := getattr(self.headers, "getall", None)) is not None:
+            values = several(name, [])
+        else:
+            values = [value for key, value in self.headers.items() if key.lower() == name.lower()]
+        return ",".join(values) if values else None
 
 
 Statement = Callable[[Seen], bool]
@@ -145,6 +167,12 @@ class Rule:
     action: Action
     group: "tuple[Rule, ...]" = ()
     """The rules of a referenced group, each of which acts for itself unless the reference only counts."""
+    needs: tuple[str, ...] = ()
+    """The headers that it takes addresses from: without one of them the rule is not applied at all."""
+
+    def applies(self, seen: Seen) -> bool:
+        """Whether it has what it looks at, and matches."""
+        return all(seen.header(each) is not None for each in self.needs) and self.matches(seen)
 
 
 @dataclass(frozen=True)
@@ -158,9 +186,9 @@ class WebAcl:
     """IP sets by ARN; who made the ACL may replace them while it is in use."""
     rates: Rates = field(repr=False)
 
-    def decide(self, client: Client, now: float | None = None) -> Decision:
+    def decide(self, client: Client, now: float | None = None, headers: Headers = NO_HEADERS) -> Decision:
         """Return what becomes of a request of a client, counting it where rules count."""
-        seen = Seen(client, time.monotonic() if now is None else now, self.sets, self.rates)
+        seen = Seen(client, time.monotonic() if now is None else now, headers, self.sets, self.rates)
         counted: list[str] = []
         for rule, action in acting(self.rules, seen):
             if action.kind != "Count":
@@ -178,7 +206,7 @@ def acting(rules: Sequence[Rule], seen: Seen) -> Iterator[tuple[Rule, Action]]:
                 if action.kind != "Count":
                     # A group is over with its first rule that would end the request.
                     break
-        elif rule.matches(seen):
+        elif rule.applies(seen):
             yield rule, rule.action
 
 
@@ -209,14 +237,32 @@ def by_priority(rules: Iterable[Given]) -> list[Given]:
 
 def references(kind: str, described: object) -> set[str]:
     """Return the ARNs that the statements of one kind refer to, however deep they are."""
-    found: set[str] = set()
+    return {each["ARN"] for each in statements(kind, described)}
+
+
+def statements(kind: str, described: object) -> Iterator[Given]:
+    """Yield what stands under one key, however deep it is."""
     if isinstance(described, Mapping):
         for key, value in described.items():
-            found |= {value["ARN"]} if key == kind else references(kind, value)
+            if key == kind:
+                yield value
+            yield from statements(kind, value)
     elif isinstance(described, Sequence) and not isinstance(described, str | bytes):
         for value in described:
-            found |= references(kind, value)
-    return found
+            yield from statements(kind, value)
+
+
+def capacity(rules: Iterable[Given]) -> int:
+    """Return the capacity units that rules need, of the statements that are carried here.
+
+    ("Using rule statements in AWS WAF", AWS WAF guide, says for each what it costs.)
+    """
+    any_position = [each for each in statements(FORWARDED, rules) if each.get("Position") == "ANY"]
+    units = sum(
+        cost * len(list(statements(kind, rules)))
+        for kind, cost in {"ByteMatchStatement": 2, IP_SET: 1, RATE: 2}.items()
+    )
+    return units + ANY_POSITION_UNITS * len(any_position)
 
 
 def _rule(given: Given, bodies: Given, groups: Mapping[str, Given], place: str = "") -> Rule:
@@ -228,7 +274,7 @@ def _rule(given: Given, bodies: Given, groups: Mapping[str, Given], place: str =
     if kind == GROUP:
         return _group(given, statement, groups)
     matches = _rate_based((place, name), statement) if kind == RATE else _statement(given["Statement"])
-    return Rule(name, matches, _action(given["Action"], bodies))
+    return Rule(name, matches, _action(given["Action"], bodies), needs=_address_headers(given["Statement"]))
 
 
 def _group(given: Given, statement: Given, groups: Mapping[str, Given]) -> Rule:
@@ -263,9 +309,67 @@ def _not(given: Given) -> Statement:
 
 
 def _ip_set(given: Given) -> Statement:
-    _refuse_others(given, {"ARN"})
+    _refuse_others(given, {"ARN", FORWARDED})
     arn, empty = given["ARN"], AddressSet([])
+    if FORWARDED in given:
+        return _forwarded(given[FORWARDED], lambda client, seen: client in seen.sets.get(arn, empty))
     return lambda seen: seen.client in seen.sets.get(arn, empty)
+
+
+def _forwarded(given: Given, holds: Callable[[Client, Seen], bool]) -> Statement:
+    """Return a statement about addresses that a header tells of.
+
+    ("IPSetForwardedIPConfig", AWS WAF API reference)
+    """
+    _refuse_others(given, {"HeaderName", "FallbackBehavior", "Position"})
+    position = given.get("Position", "FIRST")
+    _carry("position", position, *POSITIONS)
+    _carry("fallback behavior", given["FallbackBehavior"], "MATCH", "NO_MATCH")
+    choose, header, fallback = POSITIONS[position], given["HeaderName"], given["FallbackBehavior"] == "MATCH"
+
+    def matches(seen: Seen) -> bool:
+        clients = [client for client in map(_client, choose(seen.header(header) or "")) if client]
+        return any(holds(client, seen) for client in clients) if clients else fallback
+
+    return matches
+
+
+@functools.lru_cache(CLIENTS_KNOWN)
+def _client(text: str) -> Client | None:
+    try:
+        return Client.at(text.strip())
+    except ValueError:
+        return None
+
+
+POSITIONS: Mapping[str, Callable[[str], Sequence[str]]] = {
+    "FIRST": lambda value: [value.partition(",")[0]],
+    "LAST": lambda value: [value.rpartition(",")[2]],
+    "ANY": lambda value: value.split(",")[-MOST_INSPECTED:],
+}
+"""Which of the addresses in a header are looked at."""
+
+
+def _address_headers(described: Given) -> tuple[str, ...]:
+    """Return the headers from which statements take addresses, however deep they are."""
+    configured = [each for kind in (FORWARDED, FORWARDED_RATE) for each in statements(kind, described)]
+    return tuple({each["HeaderName"].lower() for each in configured})
+
+
+def _byte_match(given: Given) -> Statement:
+    _refuse_others(given, {"SearchString", "FieldToMatch", "PositionalConstraint", "TextTransformations"})
+    field_kind, looked_at = _only(given["FieldToMatch"], "field")
+    _carry("field", field_kind, "SingleHeader")
+    _carry("positional constraint", given["PositionalConstraint"], "EXACTLY")
+    for each in given["TextTransformations"]:
+        _carry("text transformation", each["Type"], "NONE")
+    wanted, header = _text(given["SearchString"]), looked_at["Name"]
+    return lambda seen: seen.header(header) == wanted
+
+
+def _text(search: str | bytes) -> str:
+    # The API has it in bytes; who writes rules has text.
+    return search.decode("utf-8", "surrogateescape") if isinstance(search, bytes) else search
 
 
 def _rate_based(rule: tuple[str, str], given: Given) -> Statement:
@@ -274,33 +378,38 @@ def _rate_based(rule: tuple[str, str], given: Given) -> Statement:
     AWS looks at its counts about every ten seconds and estimates, so that there a client gets past the limit
     for a while, and stays blocked for a while after it went quiet; here the count is exact and at once.
     """
-    _refuse_others(given, {"Limit", "EvaluationWindowSec", "AggregateKeyType", "ScopeDownStatement"})
-    if given["AggregateKeyType"] != "IP":
-        raise UnsupportedError(f"aggregate key type {given['AggregateKeyType']} is not carried here")
+    _refuse_others(
+        given, {"Limit", "EvaluationWindowSec", "AggregateKeyType", "ScopeDownStatement", FORWARDED_RATE}
+    )
+    _carry("aggregate key type", given["AggregateKeyType"], "IP", FORWARDED_KEY)
+    if (given["AggregateKeyType"] == FORWARDED_KEY) != (FORWARDED_RATE in given):
+        raise UnsupportedError(f"{FORWARDED_RATE} goes with aggregate key type {FORWARDED_KEY}, and only so")
     scope = _statement(given["ScopeDownStatement"]) if "ScopeDownStatement" in given else None
     limit = int(given["Limit"])
     window = int(given.get("EvaluationWindowSec") or DEFAULT_WINDOW_SECONDS)
     key = (*rule, limit, window)
 
-    def matches(seen: Seen) -> bool:
-        within = scope is None or scope(seen)
-        return within and seen.rates.exceeds(key, seen.client, limit, window, seen.now)
+    def exceeds(client: Client, seen: Seen) -> bool:
+        return seen.rates.exceeds(key, client, limit, window, seen.now)
 
-    return matches
+    if FORWARDED_RATE in given:
+        over = _forwarded(given[FORWARDED_RATE], exceeds)
+        return lambda seen: (scope is None or scope(seen)) and over(seen)
+    return lambda seen: (scope is None or scope(seen)) and exceeds(seen.client, seen)
 
 
 STATEMENTS: Mapping[str, Callable[[Given], Statement]] = {
     "AndStatement": _and,
     "OrStatement": _or,
     "NotStatement": _not,
-    "IPSetReferenceStatement": _ip_set,
+    IP_SET: _ip_set,
+    "ByteMatchStatement": _byte_match,
 }
 
 
 def _action(given: Given, bodies: Given) -> Action:
     kind, settings = _only(given, "action")
-    if kind not in {"Allow", "Block", "Count"}:
-        raise UnsupportedError(f"action {kind} is not carried here")
+    _carry("action", kind, "Allow", "Block", "Count")
     custom = settings.get("CustomResponse")
     if custom is None:
         _refuse_others(settings, set())
@@ -318,6 +427,11 @@ def _only(given: Given, what: str) -> tuple[str, Given]:
         raise UnsupportedError(f"one {what} expected, not {len(given)}: {', '.join(given)}")
     kind, inner = next(iter(given.items()))
     return kind, inner
+
+
+def _carry(what: str, kind: str, *carried: str) -> None:
+    if kind not in carried:
+        raise UnsupportedError(f"{what} {kind} is not carried here")
 
 
 def _refuse_others(given: Given, known: set[str]) -> None:

@@ -7,7 +7,10 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
+from .callers import SERVICE
+from .emulator import REGION
 from .program import stack_config
 from .say import Say
 from .stack import LocalAws, LocalStack, local_aws
@@ -38,10 +41,20 @@ def up(stack: str) -> int:
 
 
 def curl(deployed: LocalStack) -> str:
-    """Return a command line that sends a message, ready to paste."""
-    words = ["curl", "-i", deployed.outputs["url"], "-H", "Content-Type: application/json"]
-    if deployed.token:
-        words += ["-H", f"Authorization: Bearer {deployed.token}"]
+    """Return a command line that sends a message as somebody who may, ready to paste."""
+    url, callers = urlsplit(deployed.outputs["url"]), deployed.callers
+    headers = {"Content-Type": "application/json"}
+    if url.scheme == "https":
+        # No DNS leads to the edge, which finds a domain by the Host header.
+        headers["Host"] = url.netloc
+        url = url._replace(scheme="http", netloc=urlsplit(deployed.outputs["invoke_url"]).netloc)
+    headers |= callers.shown
+    words = ["curl", "-i", url.geturl()]
+    for name, value in headers.items():
+        words += ["-H", f"{name}: {value}"]
+    if user := callers.permitted:
+        words += ["--aws-sigv4", f"aws:amz:{REGION}:{SERVICE}"]
+        words += ["--user", f"{user.credentials.access_key}:{user.credentials.secret_key}"]
     return shlex.join([*words, "-d", '{"hello": "world"}'])
 
 

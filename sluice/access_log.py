@@ -9,18 +9,21 @@ import json
 from dataclasses import dataclass
 from typing import cast
 
-MAX_BYTES = 320
-"""What one line may take; 202 bytes are typical over IPv4. It holds for an IPv6 address, a principal that is
-the name of a token, and a route of at most `LONGEST_ROUTE`."""
+MAX_BYTES = 374
+"""What one line may take; 202 bytes are typical over IPv4. It holds for an IPv6 address, a route of at most
+`LONGEST_ROUTE`, and a principal of 86 characters: the id of an IAM role and the name of its session. No token
+has a longer one."""
 LONGEST_ROUTE = 54
 """Characters of a resource path, with the slash in front."""
 ABSENT = "-"
 LONGEST_NUMBER = 18
 """Digits of a number; milliseconds since 1970 take 13."""
 
+ADDRESS = "$context.identity.sourceIp"
+PRINCIPAL = "$context.authorizer.principalId"
 FIELDS = {
     "requestId": "$context.requestId",
-    "ip": "$context.identity.sourceIp",
+    "ip": ADDRESS,
     "time": "$context.requestTimeEpoch",
     "method": "$context.httpMethod",
     "route": "$context.resourcePath",
@@ -28,7 +31,7 @@ FIELDS = {
     "waf": "$context.wafResponseCode",
     "latency": "$context.responseLatency",
     "backend": "$context.integrationStatus",
-    "principal": "$context.authorizer.principalId",
+    "principal": PRINCIPAL,
 }
 """Field to variable, in the order of the line ("Variables for access logging", API Gateway guide)."""
 
@@ -42,7 +45,8 @@ class Line:
     """One request as the front door saw it."""
 
     request_id: str
-    ip: str
+    ip: str | None
+    """Absent behind a proxy, where the request was refused before its address was looked at."""
     time: int
     """When the request arrived, in milliseconds since 1970."""
     method: str
@@ -56,14 +60,15 @@ class Line:
     principal: str | None
 
 
-def line_format(*, principal: bool) -> str:
+def line_format(principal: str | None = PRINCIPAL, address: str = ADDRESS) -> str:
     """Return the stage's access log format.
 
     Args:
-        principal: whether to log the authorizer's principal, which is safe only where the authorizer is ours
-            and lets no quote through. Otherwise the field is there and always absent.
+        principal: the variable that says who calls, which is safe only where nobody can write a quote into
+            it. With None the field is there and always absent.
+        address: the variable that says from where.
     """
-    values = FIELDS if principal else {**FIELDS, "principal": ABSENT}
+    values = {**FIELDS, "principal": principal or ABSENT, "ip": address}
     return json.dumps(values, separators=(",", ":"))
 
 
@@ -76,7 +81,7 @@ def parse(text: str) -> Line:
     values = _strings(text)
     return Line(
         request_id=values["requestId"],
-        ip=values["ip"],
+        ip=_present(values["ip"]),
         time=_whole(values["time"]),
         method=values["method"],
         route=values["route"],

@@ -1,10 +1,15 @@
 """What holds for all tests, in one process or in several."""
 
 import gc
+import sys
+import threading
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # The same examples everywhere, and never a look at the clock.
 settings.register_profile(
@@ -17,21 +22,70 @@ settings.register_profile(
 settings.load_profile("steady")
 
 TESTS = Path(__file__).parent
-ANYWHERE = {"unit", "component"}
-"""Where each test can run in any process; those of other folders share what they started."""
-UNCOVERED = {"velocity", "component/test_front_door", "component/test_limiter", "component/test_consumer"}
+TOGETHER = (("velocity",), ("storage",), ("component/test_contracts", "component/test_schema"))
+"""What stays in one process as a whole, for the Java, the emulator or the plans that it shares."""
+LONG = (
+    *("velocity", "storage", "package", "unit/test_limiter_machine"),
+    *(
+        "component/test_contracts",
+        "component/test_schema",
+        "component/test_front_door",
+        "component/test_program",
+    ),
+    *("local/test_limiter", "local/test_demo", "local/test_command", "local/test_refusing"),
+)
+"""What comes first, so that no process is left with it at the end."""
+UNCOVERED = (
+    *("velocity", "storage", "local", "package/test_benchmarks"),
+    *("component/test_front_door", "component/test_limiter", "component/test_consumer"),
+    *("component/test_program", "component/test_schema"),
+    *("unit/test_velocity", "unit/test_request_template", "unit/test_answer_templates", "unit/test_standin"),
+)
 """What reaches no line that others do not reach, and is twice as fast when nobody keeps book."""
 
 
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out whole files to processes, and of those that share more all at once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return what a test stays together with."""
+        file = nodeid.partition("::")[0].removeprefix(f"{TESTS.name}/")
+        return next((each[0] for each in TOGETHER if file.startswith(each)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Hand out files in the order in which they come."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+# First, before marks choose.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let ``--dist loadgroup`` keep tests together that would each start a Java, an emulator or a build."""
+    """Put long tests first, and mark those of which coverage need not know."""
+    items.sort(key=lambda item: not is_among(item, LONG))
     for item in items:
-        path = item.path.relative_to(TESTS)
-        folder = path.parts[0]
-        if any(path.as_posix().startswith(each) for each in UNCOVERED):
-            item.add_marker(pytest.mark.no_cover)
-        if folder not in ANYWHERE:
-            item.add_marker(pytest.mark.xdist_group(folder))
+        if is_among(item, UNCOVERED):
+            item.add_marker(pytest.mark.uncovered)
+
+
+def is_among(item: pytest.Item, places: tuple[str, ...]) -> bool:
+    return item.path.relative_to(TESTS).as_posix().startswith(places)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep no book of what is uncovered: pytest-cov's ``no_cover`` holds in one process alone."""
+    if not item.get_closest_marker("uncovered"):
+        return (yield)
+    tracers = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracers[0])
+        threading.settrace(tracers[1])
 
 
 def pytest_collection_finish() -> None:

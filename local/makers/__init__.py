@@ -1,6 +1,7 @@
 """Makers of every resource type that the program uses."""
 
 from . import (
+    authorizers,
     buckets,
     compute,
     domains,
@@ -22,6 +23,7 @@ __all__ = [
     "UnknownInputError",
     "UnknownTypeError",
     "Workshop",
+    "authorizers",
     "buckets",
     "call",
     "compute",

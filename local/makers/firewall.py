@@ -1,5 +1,6 @@
 """Makers for AWS WAF; the edge does what is made here."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ NAMES = {
     "forwardedIpConfig": "ForwardedIPConfig",
 }
 LOG_PREFIX = "aws-waf-logs-"
+LONGEST_SEARCH = 200
+HEADER_NAME = re.compile(r"[0-9a-z_-]+")
 
 
 @makes("aws:wafv2/ipSet:IpSet")
@@ -67,6 +70,10 @@ def rule_group(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outp
         "CustomResponseBodies": bodies(inputs),
     }
     _check_rules(workshop, {"DefaultAction": {"Allow": {}}, **described})
+    if (needed := waf.capacity(described["Rules"])) > inputs["capacity"]:
+        raise LocalSetupError(
+            f"the rules need {needed} capacity units, and the group has {inputs['capacity']}"
+        )
     made = workshop.aws.client("wafv2").create_rule_group(
         Name=physical,
         Scope=inputs["scope"],
@@ -148,14 +155,25 @@ def bodies(inputs: Inputs) -> "dict[str, CustomResponseBodyTypeDef]":
     }
 
 
+def _check_byte_match(statement: Mapping[str, Any]) -> None:
+    """Refuse what the provider or AWS WAF would refuse."""
+    if len(statement["SearchString"].encode()) > LONGEST_SEARCH:
+        raise LocalSetupError(f"AWS WAF searches for at most {LONGEST_SEARCH} bytes")
+    header = statement["FieldToMatch"].get("SingleHeader")
+    if header and not HEADER_NAME.fullmatch(header["Name"]):
+        raise LocalSetupError(f"the provider takes a header's name in lower case only, not {header['Name']}")
+
+
 def _check_rules(workshop: Workshop, described: Mapping[str, Any]) -> None:
     """Refuse rules that the edge could not carry out, or that refer to what AWS WAF would not find."""
     reader = firewalls.Firewalls(workshop.aws)
     try:
         groups = {arn: reader.group(arn) for arn in waf.references(waf.GROUP, described)}
-        for arn in waf.references(firewalls.IP_SET, described):
+        for arn in waf.references(waf.IP_SET, described):
             reader.ip_set(arn)
         waf.parse({"ARN": "", **described}, groups, {})
+        for each in waf.statements("ByteMatchStatement", described):
+            _check_byte_match(each)
     except ClientError as error:
         raise LocalSetupError(f"AWS WAF does not find what the rules refer to: {error}") from error
     except KeyError as error:

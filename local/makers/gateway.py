@@ -12,6 +12,7 @@ import pulumi
 from components import policies
 from local.standin.deployed import TYPE_PARAMETER, URI_PARAMETER, VALIDATOR_PARAMETER
 
+from .authorizers import check_authorization
 from .compute import LocalSetupError, zipped
 from .identity import check_trust
 from .registry import Inputs, Outputs, Workshop, auto_name, makes
@@ -68,23 +69,6 @@ def resource(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outpu
     return made["id"], {"path": made["path"]}
 
 
-@makes("aws:apigateway/authorizer:Authorizer")
-def authorizer(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Attach an authorizer to an API."""
-    made = workshop.aws.client("apigateway").create_authorizer(
-        name=auto_name(name),
-        **inputs.pick(
-            restApiId="restApi",
-            type="type",
-            authorizerUri="authorizerUri",
-            authorizerResultTtlInSeconds="authorizerResultTtlInSeconds",
-            identitySource="identitySource",
-            identityValidationExpression="identityValidationExpression",
-        ),
-    )
-    return made["id"], {}
-
-
 @makes("aws:apigateway/requestValidator:RequestValidator")
 def request_validator(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
     """Say what of a request is looked at."""
@@ -127,6 +111,7 @@ def method(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]
     if validator := inputs.get("requestValidatorId"):
         gateway.get_request_validator(restApiId=inputs["restApi"], requestValidatorId=validator)
         parameters[f"{VALIDATOR_PARAMETER}{validator}"] = False
+    check_authorization(workshop, inputs)
     gateway.put_method(
         requestParameters=parameters,
         **inputs.pick(
@@ -135,6 +120,7 @@ def method(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]
             httpMethod="httpMethod",
             authorizationType="authorization",
             authorizerId="authorizerId",
+            authorizationScopes="authorizationScopes",
             apiKeyRequired="apiKeyRequired",
             requestModels="requestModels",
         ),

@@ -26,10 +26,16 @@ FAULT_HEADER = "x-edge-fault"
 DETAIL_HEADER = "x-edge-fault-detail"
 """Tells, as JSON, what that gateway response's template can read of the error."""
 CONTEXT_HEADER = "x-edge-context"
+LEARNED_HEADER = "x-edge-learned"
+"""Tells, as JSON, what the emulator knew of a caller whom it refused."""
+ARRIVAL_HEADER = "x-edge-arrival"
+"""With it the edge says, as JSON, what the client called and how it spelled its headers."""
 CACHED_HEADER = "x-edge-cached"
 """With it the edge says that it has the answer, and only wants to know whether the request may have it."""
 DOMAIN_HEADER = "x-edge-domain"
 """With it the edge says which domain name was called."""
+CALLER = ("accessKey", "accountId", "caller", "principalOrgId", "user", "userArn")
+"""What is known of a caller who signed."""
 TRACE_HEADER = "x-amzn-trace-id"
 ROOT_TRACE = re.compile(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24})")
 SQS_URI = re.compile(r"arn:[^:]+:apigateway:(?P<region>[^:]+):sqs:path/(?P<queue>\d+/[^/]+)")
@@ -90,6 +96,8 @@ def fault(kind: str, context: Context, message: str = "", reason: str = "") -> R
 def seen(context: Context, answer: Answer | None = None) -> dict[str, Any]:
     """Return what the edge has to know of a request for its log and its metrics."""
     known = {"requestId": context["requestId"], "authorizer": context["authorizer"]}
+    if caller := {name: value for name, value in context.get("identity", {}).items() if name in CALLER}:
+        known["identity"] = caller
     if answer is None or not answer.called:
         return known
     return {**known, "integrationStatus": answer.status, "integrationLatency": answer.milliseconds}

@@ -20,7 +20,22 @@ DECIDER = arn("lambda", "function:decider")
 QUEUE_ARN = arn("sqs", "orders")
 QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/orders"
 SHARED = {"kms_key_arn": KEY, "alarm_topic_arn": TOPIC, "log_retention_days": 90}
-DIGESTS = {"ci": tokens.digest("sluice_one"), "web": tokens.digest("sluice_two")}
+CI, WEB, OLD_WEB = (tokens.digest(f"sluice_{each}") for each in ("one", "two", "three"))
+TOKENS = [
+    {"name": "ci", "sha256": CI},
+    {"name": "web", "sha256": WEB},
+    {"name": "web", "sha256": OLD_WEB, "expires": "2027-03-31T00:00:00+02:00"},
+]
+SECRETS = ["kept-by-nobody-but-the-proxy-0001", "kept-by-nobody-but-the-proxy-0002"]
+"""What shows that a request came through the proxy: the one, and the one that takes its place."""
+PROXY: Mapping[str, object] = {"address_header": "X-Client-Ip", "secrets": SECRETS}
+ISSUER = "https://login.example.com/tenant"
+JWT: Mapping[str, object] = {"kind": "jwt", "issuer": ISSUER, "audiences": ["orders"]}
+POOLS = [
+    f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_Abc123",
+    f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_Def456",
+]
+CALLERS = ["arn:aws:iam::210987654321:role/orders/sender", "arn:aws:iam::345678901234:root"]
 CONSUMER_ARGS: Mapping[str, object] = {
     "queue_arn": QUEUE_ARN,
     "queue_url": QUEUE_URL,
@@ -236,15 +251,100 @@ CASES = {
     "alarm topic with everything": Case(
         AlarmTopic, {"emails": ["oncall@example.com", "ops+sluice@example.com"], **SHARED}
     ),
+    "front door behind a proxy": Case(
+        FrontDoor,
+        {
+            **READS,
+            **CORS,
+            **CERTIFIED,
+            "authorizer_function_arn": DECIDER,
+            "log_principal": True,
+            "proxy": PROXY,
+        },
+        PLAIN - WITHOUT_DOMAIN - WITHOUT_AUTHORIZER,
+    ),
+    "front door that depends on more": Case(
+        FrontDoor,
+        {
+            "authorizer_function_arn": DECIDER,
+            "authorizer_identity_sources": ["header.X-Tenant", "query.key", "context.source_ip"],
+        },
+        PLAIN - WITHOUT_AUTHORIZER,
+    ),
+    "front door for the users of pools": Case(
+        FrontDoor,
+        {
+            **READS,
+            **CORS,
+            "authorizer_user_pool_arns": POOLS,
+            "authorizer_scopes": ["orders/write", "orders/admin"],
+            "log_principal": True,
+        },
+        PLAIN - WITHOUT_AUTHORIZER,
+    ),
+    "front door for signed requests": Case(
+        FrontDoor,
+        {
+            **READS,
+            **CORS,
+            "iam_authorization": True,
+            "iam_callers": CALLERS,
+            "deny_cidrs": ["203.0.113.7/32"],
+            "log_principal": True,
+        },
+        PLAIN,
+    ),
     "authorizer none": Case(Authorizer, {"kind": "none"}, ALL_OF_AUTHORIZER),
     "authorizer function": Case(
         Authorizer,
         {"kind": "function", "function_arn": DECIDER, **SHARED},
         ALL_OF_AUTHORIZER - {"function_arn"},
     ),
-    "authorizer token": Case(Authorizer, {"kind": "token", "tokens": DIGESTS}),
+    "authorizer function with everything": Case(
+        Authorizer,
+        {
+            "kind": "function",
+            "function_arn": f"{DECIDER}:live",
+            "identity_sources": ["header.X-Tenant", "query.key", "context.method", "context.route"],
+            "cache_ttl_seconds": 30,
+            **SHARED,
+        },
+        ALL_OF_AUTHORIZER - {"function_arn"},
+    ),
+    "authorizer token": Case(Authorizer, {"kind": "token", "tokens": TOKENS}),
     "authorizer token with everything": Case(
-        Authorizer, {"kind": "token", "tokens": DIGESTS, "cache_ttl_seconds": 0, **SHARED}
+        Authorizer,
+        {"kind": "token", "tokens": TOKENS, "cache_ttl_seconds": 0, "proxy": PROXY, **SHARED},
+    ),
+    "authorizer jwt": Case(Authorizer, JWT),
+    "authorizer jwt with everything": Case(
+        Authorizer,
+        {
+            **JWT,
+            "jwks_uri": f"{ISSUER}/keys?v=2",
+            "audiences": ["orders", "https://orders.example.com"],
+            "scopes": ["orders:write"],
+            "algorithms": ["ES256"],
+            "leeway_seconds": 0,
+            "key_max_age_seconds": 600,
+            "required_claims": {"azp": "shop"},
+            "principal_claim": "client_id",
+            "claims": {"tenant": "https://example.com/tenant"},
+            "cache_ttl_seconds": 300,
+            "proxy": {**PROXY, "secret_header": "X-Edge"},
+            "architecture": "arm64",
+            **SHARED,
+        },
+    ),
+    "authorizer cognito": Case(Authorizer, {"kind": "cognito", "user_pool_arns": POOLS}, ALL_OF_AUTHORIZER),
+    "authorizer cognito with everything": Case(
+        Authorizer,
+        {"kind": "cognito", "user_pool_arns": POOLS, "scopes": ["orders/write"], **SHARED},
+        ALL_OF_AUTHORIZER,
+    ),
+    "authorizer iam": Case(Authorizer, {"kind": "iam"}, ALL_OF_AUTHORIZER),
+    "authorizer iam with everything": Case(
+        Authorizer, {"kind": "iam", "callers": CALLERS, **SHARED}, ALL_OF_AUTHORIZER
     ),
     "consumer": Case(Consumer, CONSUMER_ARGS, frozenset({"table_name"})),
     "consumer with a key and no table": Case(
@@ -320,12 +420,16 @@ CASES = {
             "kms_key_arn": KEY,
         },
     ),
+    "limiter behind a proxy": Case(
+        Limiter,
+        {**PROTECTING, "burst_limit": 100, "count_only": True, "log_blocked": True, "proxy": PROXY},
+    ),
     "dashboard": Case(Dashboard, {"consumer": {"function": "worker"}}),
     "dashboard with everything": Case(
         Dashboard,
         {
             "front_door": FRONT_DOOR_NAMES,
-            "authorizer": {"function": "decider"},
+            "authorizer": {"function": "decider", "ours": True},
             "limiter": LIMITER_NAMES,
             "consumer": {"function": "worker"},
             **SHARED,

@@ -13,6 +13,7 @@ from typing import Any
 import pulumi
 import pytest
 from google.protobuf import json_format  # type: ignore[import-untyped]
+from pulumi.output import Unknown
 from pulumi.runtime import mocks, rpc, settings, stack
 
 from components import InvalidArgsError
@@ -36,6 +37,10 @@ IP_SET = "aws:wafv2/ipSet:IpSet"
 SNS_TOPIC = "aws:sns/topic:Topic"
 SNS_TOPIC_POLICY = "aws:sns/topicPolicy:TopicPolicy"
 KMS_KEY = "aws:kms/key:Key"
+AUTHORIZER = "aws:apigateway/authorizer:Authorizer"
+PERMISSION = "aws:lambda/permission:Permission"
+LAYER = "aws:lambda/layerVersion:LayerVersion"
+RULE_GROUP = "aws:wafv2/ruleGroup:RuleGroup"
 REST_API = "aws:apigateway/restApi:RestApi"
 REST_API_POLICY = "aws:apigateway/restApiPolicy:RestApiPolicy"
 API_RESOURCE = "aws:apigateway/resource:Resource"
@@ -223,12 +228,12 @@ OUTPUTS: Mapping[str, Callable[[str, Values], Values]] = {
     ALARM: _alarm,
     "aws:cloudwatch/dashboard:Dashboard": _dashboard,
     FUNCTION: _function,
-    "aws:lambda/layerVersion:LayerVersion": _layer,
+    LAYER: _layer,
     "aws:lambda/eventSourceMapping:EventSourceMapping": _mapping,
-    "aws:lambda/permission:Permission": _just_an_id,
+    PERMISSION: _just_an_id,
     TABLE: _table,
     REST_API: _rest_api,
-    "aws:apigateway/authorizer:Authorizer": _authorizer,
+    AUTHORIZER: _authorizer,
     API_RESOURCE: _just_an_id,
     METHOD: _just_an_id,
     INTEGRATION: _just_an_id,
@@ -261,7 +266,7 @@ OUTPUTS: Mapping[str, Callable[[str, Values], Values]] = {
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _just_an_id,
     BUCKET_POLICY: _just_an_id,
     IP_SET: _ip_set,
-    "aws:wafv2/ruleGroup:RuleGroup": _rule_group,
+    RULE_GROUP: _rule_group,
     "aws:wafv2/webAcl:WebAcl": _web_acl,
     "aws:wafv2/webAclAssociation:WebAclAssociation": _just_an_id,
     "aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration": _just_an_id,
@@ -306,6 +311,8 @@ class Registration:
     """The URN and id of the provider that was chosen for it; empty for the default one."""
     secrets: frozenset[str]
     """Where in the inputs a value is marked secret: keys with dots between."""
+    plain: str
+    """The inputs as JSON, less every value that is marked secret."""
 
 
 @dataclass(frozen=True)
@@ -343,6 +350,12 @@ class Plan:
     def of(self, type_: str) -> list[Registration]:
         """Return the resources of one type."""
         return [each for each in self.registrations if each.type == type_]
+
+    def showing(self, secret: str) -> list[str]:
+        """Return what tells a secret to whoever reads the state: resources by name, and components."""
+        told = {each.name: each.plain for each in self.registrations}
+        told |= {urn: json.dumps(outputs, default=str) for urn, outputs in self.registered_outputs.items()}
+        return [name for name, text in told.items() if secret in text]
 
     def statements(self, *types: str) -> Iterator[tuple[str, Values]]:
         """Yield each statement of the policies of these types, with the name of the resource it is in."""
@@ -383,13 +396,14 @@ class Recorder(mocks.MockMonitor):
         """Keep a resource."""
         response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type != STACK_TYPE:
+            sent = json_format.MessageToDict(request.object)
             self.registrations.append(
                 Registration(
                     type=request.type,
                     name=request.name,
                     urn=response.urn,
                     parent=request.parent,
-                    inputs=rpc.deserialize_properties(request.object),
+                    inputs=_values(request.object),
                     outputs={"id": response.id, **rpc.deserialize_properties(response.object)},
                     dependencies=frozenset(request.dependencies),
                     ignore_changes=tuple(request.ignoreChanges),
@@ -398,7 +412,8 @@ class Recorder(mocks.MockMonitor):
                     replace_on_changes=tuple(request.replaceOnChanges),
                     aliases=tuple(each.spec.name for each in request.aliases),
                     provider=request.provider,
-                    secrets=frozenset(secrets_in(json_format.MessageToDict(request.object))),
+                    secrets=frozenset(secrets_in(sent)),
+                    plain=json.dumps(without_secrets(sent)),
                 )
             )
         return response
@@ -414,6 +429,12 @@ class Recorder(mocks.MockMonitor):
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
+def _values(message: Any) -> Values:
+    """Return a request's values, of those that hold a secret what they hold."""
+    found = rpc.deserialize_properties(message)
+    return {key: rpc.unwrap_rpc_secret(value) for key, value in found.items()}
+
+
 def secrets_in(value: object, path: str = "") -> Iterator[str]:
     """Yield where a request's inputs hold a value that is marked secret."""
     if rpc.is_rpc_secret(value):
@@ -426,23 +447,38 @@ def secrets_in(value: object, path: str = "") -> Iterator[str]:
             yield from secrets_in(item, path)
 
 
+def without_secrets(value: object) -> object:
+    """Return a request's inputs without what is marked secret."""
+    if rpc.is_rpc_secret(value):
+        return "(secret)"
+    if isinstance(value, dict):
+        return {key: without_secrets(item) for key, item in value.items()}
+    return [without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
 def plan_of(
     program: Callable[[], object],
     stack_name: str = STACK,
     config: Mapping[str, str] | None = None,
     secret_keys: Collection[str] = (),
+    *,
+    preview: bool = False,
 ) -> Plan:
-    """Run a program and return all that it asked for, once nothing is under way any more."""
+    """Run a program and return all that it asked for, once nothing is under way any more.
+
+    In a preview, what is made of an `unknown` output is unknown too.
+    """
     # The mock monitor would make an event loop for each of its threads and never close one.
     with closing(asyncio.new_event_loop()) as lent:
         monitors_thread = ThreadPoolExecutor(1, initializer=partial(asyncio.set_event_loop, lent))
-        run = _plan_of(program, stack_name, dict(config or {}), list(secret_keys), monitors_thread)
+        begin = partial(mocks.set_mocks, Account(), PROJECT, stack_name, preview)
+        run = _plan_of(program, begin, dict(config or {}), list(secret_keys), monitors_thread)
         return asyncio.run(run)
 
 
 async def _plan_of(
     program: Callable[[], object],
-    stack_name: str,
+    begin: Callable[..., None],
     config: dict[str, str],
     secret_keys: list[str],
     monitors_thread: ThreadPoolExecutor,
@@ -452,7 +488,7 @@ async def _plan_of(
     results: list[object] = []
     settings.SETTINGS.outputs.clear()
     settings.set_root_resource(None)  # type: ignore[arg-type]
-    mocks.set_mocks(Account(), PROJECT, stack_name, preview=False, monitor=recorder)
+    begin(monitor=recorder)
     pulumi.runtime.set_all_config(config, secret_keys)
     try:
         await stack.run_pulumi_func(lambda: results.append(program()))
@@ -468,6 +504,16 @@ async def _plan_of(
     finally:
         settings.set_root_resource(None)  # type: ignore[arg-type]
         pulumi.runtime.set_all_config({})
+
+
+def unknown() -> pulumi.Output[Any]:
+    """Return an output of a resource that is yet to be made, as a preview has it."""
+    return pulumi.Output.from_input(Unknown())  # type: ignore[no-untyped-call]
+
+
+def is_unknown(value: object) -> bool:
+    """Whether a plan's value is one that a preview cannot know."""
+    return isinstance(value, Unknown)
 
 
 def component_plan(

@@ -16,14 +16,16 @@ from components import (
     FrontDoor,
     Limiter,
     answers,
+    functions,
 )
 from sluice import tokens
 
 from .cases import (
+    CALLERS,
     CASES,
+    CI,
     CONSUMER_ARGS,
     DECIDER,
-    DIGESTS,
     KEY,
     LIMITER_ARGS,
     PROTECTING,
@@ -46,7 +48,6 @@ from .recording import (
     ROLE_POLICY,
     SNS_TOPIC,
     TABLE,
-    Plan,
     Values,
     component_plan,
     plan_of,
@@ -58,8 +59,7 @@ KEYLESS = [name for name in CASES if name not in KEYED]
 FRONT_DOORS = [name for name, case in CASES.items() if case.component is FrontDoor]
 LIMITERS = [name for name, case in CASES.items() if case.component is Limiter]
 WITH_FUNCTION = [
-    "authorizer token",
-    "authorizer token with everything",
+    *(f"authorizer {kind}{how}" for kind in ("token", "jwt") for how in ("", " with everything")),
     "consumer",
     "consumer with a key and no table",
     "consumer with everything",
@@ -206,22 +206,33 @@ def test_whatever_holds_data_has_the_customer_key_that_was_given(
     assert holders or (type_, key) == (TABLE, None)
 
 
-def has_variables(plan: Plan) -> bool:
-    return any("environment" in each.inputs for each in plan.of(FUNCTION))
-
-
 @pytest.mark.parametrize("case", WITH_FUNCTION)
-def test_a_function_has_the_customer_key_where_it_has_variables(case: str) -> None:
-    plan = planned(case)
-    for function in plan.of(FUNCTION):
-        key = KEY if case in KEYED and "environment" in function.inputs else None
-        assert function.inputs.get("kmsKeyArn") == key, (
-            "Lambda keeps no key without variables, so each preview would show it as new"
+def test_a_function_s_variables_are_encrypted_with_the_customer_key(case: str) -> None:
+    for function in planned(case).of(FUNCTION):
+        assert function.inputs["environment"]["variables"]
+        assert function.inputs.get("kmsKeyArn") == (KEY if case in KEYED else None)
+
+
+def test_a_function_without_variables_has_no_key() -> None:
+    def program() -> None:
+        spec = functions.FunctionSpec(
+            archive=pulumi.AssetArchive({}),
+            handler="module.handler",
+            timeout_seconds=5,
+            memory_mb=128,
+            log_retention_days=30,
+            kms_key_arn=KEY,
         )
+        parent = pulumi.ComponentResource("sluice:index:Some", "some")
+        functions.create_function("unit", spec, statements=[], parent=parent)
 
-
-def test_functions_with_variables_and_without_have_been_given_a_key() -> None:
-    assert {has_variables(planned(case)) for case in KEYED if case in WITH_FUNCTION} == {True, False}
+    plan = plan_of(program)
+    assert "kmsKeyArn" not in plan["unit-function"].inputs, (
+        "Lambda keeps none without variables, so each preview would show it as new"
+    )
+    actions = [action for _, each in plan.statements(ROLE_POLICY) for action in each["Action"]]
+    assert actions == LOGGING
+    assert plan["unit-logs"].inputs["kmsKeyId"] == KEY
 
 
 SENDING = {"kms:Decrypt", "kms:GenerateDataKey"}
@@ -241,9 +252,7 @@ def test_roles_may_use_the_customer_key_and_no_other(case: str) -> None:
         if actions:
             granted.setdefault(name, set()).update(actions)
             assert statement["Resource"] == [KEY]
-    of_function = (READING_VARIABLES if has_variables(plan) else set()) | (
-        KEEPING_A_TABLE if plan.of(TABLE) else set()
-    )
+    of_function = READING_VARIABLES | (KEEPING_A_TABLE if plan.of(TABLE) else set())
     wanted = {
         "unit-role-policy": SENDING,
         "unit-policy": of_function,
@@ -279,11 +288,19 @@ def test_the_only_wildcard_is_a_denial_in_policies_of_queues_and_buckets(case: s
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_an_api_s_policy_allows_to_everybody_is_to_call_it(case: str) -> None:
+def test_what_an_api_s_policy_allows_to_everybody_is_to_call_what_is_not_signed(case: str) -> None:
     plan = planned(case)
     for name, statement in plan.statements(REST_API_POLICY):
-        assert (statement["Principal"], statement["Action"]) == ("*", ["execute-api:Invoke"]), name
-        assert statement["Resource"] == [f"{plan['unit-api'].outputs['executionArn']}/*"], name
+        assert statement["Action"] == ["execute-api:Invoke"], name
+        execution = plan["unit-api"].outputs["executionArn"]
+        everything = statement["Resource"] == [f"{execution}/*"]
+        if statement["Effect"] == "Deny" or "iam_authorization" not in CASES[case].args:
+            assert (statement["Principal"], everything) == ("*", True), name
+        elif everything:
+            assert statement["Principal"] == {"AWS": sorted(CALLERS)}, name
+        else:
+            verbs = {each.removeprefix(f"{execution}/*/").partition("/")[0] for each in statement["Resource"]}
+            assert verbs == {"GET", "OPTIONS"}, name
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -347,8 +364,12 @@ def test_every_alarm_tells_the_topic(case: str) -> None:
         ("front door in an API that exists", {"errors", "latency", "throttled", "dead-letters", "age"}),
         ("alarm topic with everything", set()),
         ("authorizer token", set()),
-        ("authorizer token with everything", {"errors"}),
-        ("authorizer function", set()),
+        ("authorizer token with everything", {"errors", "settings", "throttles"}),
+        ("authorizer jwt", set()),
+        ("authorizer jwt with everything", {"errors", "settings", "throttles"}),
+        ("authorizer function with everything", set()),
+        ("authorizer cognito with everything", set()),
+        ("authorizer iam with everything", set()),
         ("consumer", set()),
         ("consumer with a key and no table", set()),
         ("consumer with everything", {"errors", "throttles"}),
@@ -397,12 +418,16 @@ def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) ->
         (Case(AlarmTopic, {"email": "ops@example.com"}), "email"),
         (Case(Authorizer, {}), "kind"),
         (Case(Authorizer, {"kind": None}), "kind"),
-        (Case(Authorizer, {"kind": "jwt"}), "kind"),
+        (Case(Authorizer, {"kind": "oidc"}), "kind"),
+        (Case(Authorizer, {"kind": "jwt"}), "issuer audiences"),
+        (Case(Authorizer, {"kind": "cognito"}), "user_pool_arns"),
+        (Case(Authorizer, {"kind": "iam", "callers": ["*"]}), "callers[0]"),
         (Case(Authorizer, {"kind": "token"}), "tokens"),
         (Case(Authorizer, {"kind": "function"}), "function_arn"),
         (Case(Authorizer, {"kind": "none", "function_arn": DECIDER}), "function_arn"),
         (Case(Authorizer, {"kind": "none", "kms_key": KEY}), "kms_key"),
-        (Case(Authorizer, {"kind": "token", "tokens": {"a b": DIGESTS["ci"]}}), "tokens"),
+        (Case(Authorizer, {"kind": "token", "tokens": {"ci": CI}}), "tokens"),
+        (Case(Authorizer, {"kind": "token", "tokens": [{"name": "a b", "sha256": CI}]}), "tokens[0].name"),
         (Case(Consumer, {**CONSUMER_ARGS, "timeout_seconds": 31}), "timeout_seconds"),
         (Case(Consumer, {**CONSUMER_ARGS, "batch_size": 11}), "batching_window_seconds"),
         (Case(Consumer, {**CONSUMER_ARGS, "code": "no/such/folder"}), "code"),
@@ -443,7 +468,10 @@ def test_all_problems_are_told_at_once() -> None:
     assert {each.path for each in refusal.problems} == {"throttle_rate", "path", "unknown"}
 
 
-FLOWING = re.compile(r".*_(arn|url)|api_id|api_name|root_resource_id|hosted_zone_id")
+FLOWING = re.compile(
+    r".*_(arn|url)|api_id|api_name|root_resource_id|hosted_zone_id|issuer|jwks_uri"
+    r"|audiences|.*user_pool_arns|(iam_)?callers|secrets"
+)
 
 
 def later(value: typing.Any) -> typing.Any:
@@ -452,10 +480,11 @@ def later(value: typing.Any) -> typing.Any:
         return [later(each) for each in value]
     if not isinstance(value, Mapping):
         return value
-    return {
-        key: pulumi.Output.from_input(each) if FLOWING.fullmatch(key) else later(each)
-        for key, each in value.items()
-    }
+    return {key: given_by(each) if FLOWING.fullmatch(key) else later(each) for key, each in value.items()}
+
+
+def given_by(value: object) -> object:
+    return [given_by(each) for each in value] if isinstance(value, list) else pulumi.Output.from_input(value)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -23,13 +23,13 @@ COUNTING: LimiterNames = {
 }
 NAMES = {
     "front_door": FRONT_DOOR_NAMES,
-    "authorizer": {"function": "decider"},
+    "authorizer": {"function": "decider", "ours": True},
     "limiter": COUNTING,
     "consumer": {"function": "worker"},
 }
 TITLES = {
     "front_door": [each.title for each in front_door_metrics.panels(FRONT_DOOR_NAMES)],
-    "authorizer": [each.title for each in authorizer.panels({"function": "decider"})],
+    "authorizer": [each.title for each in authorizer.panels({"function": "decider", "ours": True})],
     "limiter": [each.title for each in limiter_metrics.panels(COUNTING)],
     "consumer": [each.title for each in consumer.panels({"function": "worker"})],
 }
@@ -67,6 +67,7 @@ def test_the_graphs_are_of_the_given_names_in_the_stack_s_region() -> None:
         ("QueueName", "orders"),
         ("FunctionName", "decider"),
         ("FunctionName", "worker"),
+        ("service", "decider"),
         ("service", "worker"),
         ("FunctionName", "limiter-ingest"),
         ("FunctionName", "limiter-enforcer"),

@@ -1,4 +1,5 @@
 import functools
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 
 from .cases import (
+    CALLERS,
     CERTIFICATE,
     CERTIFIED,
     CORS,
@@ -16,9 +18,11 @@ from .cases import (
     KEY,
     MUTUAL_TLS,
     PLANS,
+    POOLS,
+    PROXY,
     QUEUE_URL,
-    READS,
     SCHEMA,
+    SECRETS,
     TOPIC,
     ZONE,
     planned,
@@ -36,15 +40,27 @@ from .recording import (
 )
 
 Args = dict[str, Any]
-FULL: Mapping[str, Any] = {
+ROUTED: Mapping[str, Any] = {
     **GUARDED,
-    **READS,
-    "cors_origins": ["https://shop.example.com"],
     "queues": [{"name": "events"}, {"name": "orders"}],
     "routes": [{"path": "events"}, {"path": "orders/{shop}", "method": "PUT", "queue": "orders"}],
     "allow_cidrs": ["203.0.113.0/24"],
 }
-"""A front door with something of everything that a deployment takes a picture of."""
+READ: Mapping[str, Any] = {
+    "reads": [
+        {
+            "path": "catalog/{sku}",
+            "url": "https://backend.example.com/v2/catalog/{sku}",
+            "query": ["page"],
+            "headers": ["Accept-Language"],
+            "cache_ttl_seconds": 60,
+            "timeout_ms": 5000,
+        }
+    ],
+    "health_path": "health",
+    "cors_origins": ["https://shop.example.com"],
+}
+"""Two front doors, with something of everything that a deployment takes a picture of."""
 
 
 def trigger(args: Mapping[str, object]) -> str:
@@ -82,7 +98,7 @@ PLACES: list[tuple[tuple[str | int, ...], object]] = [
     (("routes", 0, "batch"), True),
     (("routes", 0, "answer"), "sqs"),
     (("routes", 0, "success_status"), 200),
-    (("routes",), FULL["routes"][:1]),
+    (("routes",), ROUTED["routes"][:1]),
     (("queues", 0, "max_message_size"), 4096),
     (("queues", 0), {"name": "events", **EXISTING_QUEUE}),
     (("reads", 0, "path"), "products/{sku}"),
@@ -109,7 +125,14 @@ PLACES: list[tuple[tuple[str | int, ...], object]] = [
     (("authorizer_function_arn",), None),
     (("authorizer_cache_ttl_seconds",), 0),
     (("authorizer_token_pattern",), "Bearer .+"),
+    (("authorizer_identity_sources",), ["header.Authorization"]),
 ]
+
+
+def around(place: tuple[str | int, ...]) -> Mapping[str, Any]:
+    """Return the front door of the two in which a place means something."""
+    read = place[0] in READ or str(place[0]).startswith(("cache_", "cors_"))
+    return READ if read else ROUTED
 
 
 def label(value: object) -> str:
@@ -118,7 +141,8 @@ def label(value: object) -> str:
 
 @pytest.mark.parametrize(("place", "value"), PLACES, ids=label)
 def test_a_change_of_what_the_api_answers_is_deployed(place: tuple[str | int, ...], value: object) -> None:
-    assert trigger(changed(FULL, *place, to=value)) != trigger(FULL)
+    before = around(place)
+    assert trigger(changed(before, *place, to=value)) != trigger(before)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +214,8 @@ def test_another_root_in_an_api_that_exists_is_deployed() -> None:
     ids=label,
 )
 def test_a_change_of_anything_else_is_not_deployed(place: tuple[str | int, ...], value: object) -> None:
-    assert trigger(changed(FULL, *place, to=value)) == trigger(FULL)
+    before = around(place)
+    assert trigger(changed(before, *place, to=value)) == trigger(before)
 
 
 @pytest.mark.parametrize(
@@ -219,12 +244,66 @@ def test_a_change_of_domains_plans_or_names_is_not_deployed(
 
 
 def test_the_same_arguments_give_the_same_hash() -> None:
-    turned = dict(reversed(list(FULL.items())))
-    assert trigger(turned) == trigger(FULL), "in whatever order they were written"
+    for given in (ROUTED, READ):
+        turned = dict(reversed(list(given.items())))
+        assert trigger(turned) == trigger(given), "in whatever order they were written"
 
 
-def test_adding_an_authorizer_is_deployed() -> None:
-    assert trigger({}) != trigger(GUARDED)
+REQUESTED: Mapping[str, Any] = {**GUARDED, "authorizer_identity_sources": ["header.X-Tenant", "query.key"]}
+USERS: Mapping[str, Any] = {"authorizer_user_pool_arns": POOLS[:1]}
+SCOPED: Mapping[str, Any] = {**USERS, "authorizer_scopes": ["orders/write"]}
+SIGNED: Mapping[str, Any] = {"iam_authorization": True, "health_path": "health"}
+CALLED: Mapping[str, Any] = {**SIGNED, "iam_callers": CALLERS[:1]}
+PROXIED: Mapping[str, Any] = {**CERTIFIED, **GUARDED, "proxy": PROXY}
+KINDS = {"none": {}, "function": GUARDED, "request": REQUESTED, "pools": USERS, "iam": SIGNED}
+
+
+@pytest.mark.parametrize(("before", "after"), [*itertools.combinations(KINDS, 2)])
+def test_another_way_to_decide_is_deployed(before: str, after: str) -> None:
+    assert trigger(KINDS[before]) != trigger(KINDS[after])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (REQUESTED, {**REQUESTED, "authorizer_identity_sources": ["header.X-Tenant"]}),
+        (REQUESTED, {**REQUESTED, "authorizer_cache_ttl_seconds": 0}),
+        (USERS, {"authorizer_user_pool_arns": POOLS[1:]}),
+        (USERS, {"authorizer_user_pool_arns": POOLS}),
+        (USERS, SCOPED),
+        (SCOPED, {**SCOPED, "authorizer_scopes": ["orders/read"]}),
+        (SIGNED, CALLED),
+        (CALLED, {**SIGNED, "iam_callers": CALLERS}),
+        (CALLED, {**CALLED, "health_path": "healthy"}),
+        ({**CERTIFIED, **GUARDED}, PROXIED),
+        (PROXIED, {**PROXIED, "proxy": {**PROXY, "address_header": "CF-Connecting-IP"}}),
+        (PROXIED, {**PROXIED, "proxy": {**PROXY, "secret_header": "X-Edge"}}),
+        (PROXIED, {**PROXIED, "authorizer_identity_sources": ["header.X-Tenant"]}),
+    ],
+)
+def test_a_change_of_how_it_is_decided_is_deployed(
+    before: Mapping[str, object], after: Mapping[str, object]
+) -> None:
+    assert trigger(after) != trigger(before)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (PROXIED, {**PROXIED, "proxy": {**PROXY, "secrets": SECRETS[1:]}}),
+        (PROXIED, {**PROXIED, "proxy": {**PROXY, "secret_header": "X-Origin-Secret"}}),
+        (PROXIED, {**PROXIED, "disable_execute_api_endpoint": True}),
+        (USERS, {**USERS, "authorizer_scopes": []}),
+        (SIGNED, {**SIGNED, "iam_callers": []}),
+        ({}, {"iam_authorization": False}),
+        (GUARDED, {**GUARDED, "authorizer_cache_ttl_seconds": 60}),
+        (CALLED, {**CALLED, "iam_callers": [*CALLERS[:1]], "log_principal": True}),
+    ],
+)
+def test_what_decides_as_before_is_not_deployed(
+    before: Mapping[str, object], after: Mapping[str, object]
+) -> None:
+    assert trigger(after) == trigger(before)
 
 
 PICTURED = (
@@ -244,6 +323,8 @@ PICTURED = (
         "front door with routes and queues",
         "front door for browsers",
         "front door for some networks",
+        "front door for signed requests",
+        "front door for the users of pools",
         "front door in an API that exists",
     ],
 )

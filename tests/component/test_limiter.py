@@ -17,7 +17,7 @@ from sluice.limiter.sets import ALLOW, BLOCK
 from sluice.limiter.windows import Calendar
 from tests.unit.alarm_evaluation import names_in
 
-from .cases import CASES, KEY, LIMITER_ARGS, PROTECTING, STAGE_ARN, TOPIC, planned
+from .cases import CASES, KEY, LIMITER_ARGS, PROTECTING, PROXY, SECRETS, STAGE_ARN, TOPIC, planned
 from .recording import (
     ACCOUNT,
     ALARM,
@@ -33,6 +33,7 @@ from .recording import (
     Values,
     component_plan,
     plan_of,
+    refused_plan,
 )
 
 LIMITERS = [name for name, case in CASES.items() if case.component is Limiter]
@@ -52,6 +53,10 @@ def full() -> Plan:
 
 def protecting() -> Plan:
     return planned("limiter with a stage")
+
+
+def behind() -> Plan:
+    return planned("limiter behind a proxy")
 
 
 def made(**args: object) -> Plan:
@@ -533,6 +538,69 @@ def test_waf_logs_what_a_rule_matched_and_no_token() -> None:
     actions = {each["actionCondition"]["action"] for each in kept["conditions"]}
     assert actions == {"BLOCK", "COUNT"}
     assert "unit-web-acl-logs-policy" in upstream(plan, "unit-web-acl-logging")
+
+
+def test_waf_logs_no_secret_of_the_proxy() -> None:
+    redacted = behind()["unit-web-acl-logging"].inputs["redactedFields"]
+    names = [each["singleHeader"]["name"] for each in redacted]
+    assert names == ["authorization", "x-origin-secret"]
+    proxy = {**PROXY, "secret_header": "X-Edge"}
+    redacted = made(log_blocked=True, proxy=proxy)["unit-web-acl-logging"].inputs["redactedFields"]
+    assert redacted[-1] == {"singleHeader": {"name": "x-edge"}}, "WAF takes it in lower case alone"
+
+
+@pytest.mark.parametrize("secret", [False, True], ids=["text", "secret"])
+def test_the_proxy_s_secrets_are_in_the_rule_group_alone_and_marked(secret: bool) -> None:
+    def proxied(name: str, args: Mapping[str, object]) -> pulumi.ComponentResource:
+        given: Any = [pulumi.Output.secret(each) for each in SECRETS] if secret else SECRETS
+        more: Any = {**args, "proxy": {**PROXY, "secrets": given}}
+        return Limiter(name, more)
+
+    plan = component_plan(proxied, {**PROTECTING, "log_blocked": True, "alarm_topic_arn": TOPIC})
+    assert [plan.showing(each) for each in SECRETS] == [[], []]
+    marked = {each.name: each.secrets for each in plan.children if each.secrets}
+    assert marked.keys() == {"unit-rule-group"}
+    assert all(each.endswith("byteMatchStatement.searchString") for each in marked["unit-rule-group"]), (
+        "a preview still shows the rest of the rules"
+    )
+    rules_made = json.dumps(plan["unit-rule-group"].inputs["rules"])
+    assert all(each in rules_made for each in SECRETS)
+
+
+def test_behind_a_proxy_the_firewall_knows_clients_by_its_header() -> None:
+    acl = firewall_of(behind(), {"block-v4-1": ["192.0.2.7/32"]})
+    edge = waf.Client.at("198.51.100.77")
+    seen = {"x-origin-secret": SECRETS[1], "x-client-ip": "192.0.2.7"}
+    assert acl.decide(edge, 0, seen).counted == ("sluice-test-unit-limit",)
+    assert acl.decide(edge, 0, {**seen, "x-client-ip": "192.0.2.8"}).counted == ()
+    stopped = acl.decide(edge, 0, {**seen, "x-origin-secret": "guessed"})
+    assert (stopped.blocked, stopped.rule) == (True, "sluice-test-unit-origin")
+    assert stopped.response is not None
+    assert (stopped.response.status, json.loads(stopped.response.body)["code"]) == (403, "FORBIDDEN")
+
+
+def test_behind_a_proxy_nothing_is_sampled() -> None:
+    plan = behind()
+    shown = [plan["unit-rule-group"].inputs, plan["unit-web-acl"].inputs]
+    shown += [rule for each in shown for rule in each["rules"]]
+    assert [each["visibilityConfig"]["sampledRequestsEnabled"] for each in shown] == [False] * len(shown)
+    assert plan["unit-rule-group"].inputs["capacity"] == web_acl.CAPACITY
+
+
+@pytest.mark.parametrize(
+    ("proxy", "path"),
+    [
+        ({"address_header": "X-Client-Ip"}, "proxy.secrets"),
+        ({**PROXY, "secrets": ["short"]}, "proxy.secrets[0]"),
+        ({**PROXY, "address_header": "X-Forwarded-For"}, "proxy.address_header"),
+        ({**PROXY, "hops": 2}, "proxy.hops"),
+    ],
+)
+def test_a_wrong_proxy_is_refused_before_anything_exists(proxy: Mapping[str, object], path: str) -> None:
+    refusal, plan = refused_plan(Limiter, {**PROTECTING, "proxy": proxy})
+    assert [each.path for each in refusal.problems] == [path]
+    assert not plan.children
+    assert "short" not in str(refusal)
 
 
 def test_only_this_account_s_waf_logs_may_be_delivered_there() -> None:

@@ -1,3 +1,4 @@
+import functools
 import json
 import runpy
 from collections.abc import Collection
@@ -6,13 +7,14 @@ import pytest
 import yaml
 
 from local.program import stack_config
-from local.stack import with_token
+from local.surroundings import with_token
 from settings import SettingsError
 from sluice.limiter import rules
 
-from .cases import KEY, ROOT, TOPIC
+from .cases import KEY, ROOT, SECRETS, TOKENS, TOPIC
 from .recording import (
     ALARM,
+    AUTHORIZER,
     COMPONENT_PREFIX,
     FUNCTION,
     IP_SET,
@@ -30,7 +32,8 @@ from .recording import (
 RECORDER = {"code": "examples/recorder", "entry": "recorder:record_handler"}
 
 
-def run(stack: str, secret: Collection[str] = (), **overrides: str) -> Plan:
+@functools.cache
+def run(stack: str, secret: frozenset[str] = frozenset(), **overrides: str) -> Plan:
     config, _ = with_token(
         {**stack_config(stack), **{f"sluice:{key}": each for key, each in overrides.items()}}
     )
@@ -113,6 +116,89 @@ def test_the_dev_stack_is_guarded_by_its_own_authorizer_and_drained_by_its_own_c
     authorizer = plan["authorizer-function"].outputs["arn"]
     assert plan["front-door-authorizer-permission"].inputs["function"] == authorizer
     assert plan["consumer-mapping"].inputs["eventSourceArn"] == plan["front-door-queue"].outputs["arn"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "authorization", "type_"),
+    [
+        ("function", "CUSTOM", "REQUEST"),
+        ("jwt", "CUSTOM", "TOKEN"),
+        ("cognito", "COGNITO_USER_POOLS", "COGNITO_USER_POOLS"),
+        ("iam", "AWS_IAM", None),
+        ("proxy", "CUSTOM", "REQUEST"),
+    ],
+)
+def test_each_kind_has_a_stack_that_it_guards(stack: str, authorization: str, type_: str | None) -> None:
+    plan = behind_a_proxy() if stack == "proxy" else run(stack)
+    assert plan["front-door-method-POST/messages"].inputs["authorization"] == authorization
+    assert [each.inputs["type"] for each in plan.of(AUTHORIZER)] == ([type_] if type_ else [])
+    ours = stack in {"jwt", "proxy"}
+    assert (plan.exports["authorizer_function"] is not None) is ours
+    assert ("authorizer-function" in plan) is ours
+    assert set(plan.exports) == set(run("dev").exports), "whoever reads the exports finds the same keys"
+
+
+def test_a_function_of_one_s_own_is_asked_and_seen_on_the_dashboard() -> None:
+    plan = run("function")
+    function = json.loads(stack_config("function")["sluice:authorizer"])["function_arn"]
+    assert plan["front-door-authorizer-permission"].inputs["function"] == function
+    body = plan["dashboard-dashboard"].inputs["dashboardBody"]
+    assert '"Authorizer: runs"' in body
+    assert '"Authorizer: decisions"' not in body, "it tells nobody what it decided"
+
+
+@pytest.mark.parametrize("stack", ["cognito", "iam"])
+def test_without_a_function_that_decides_there_is_no_graph_of_one(stack: str) -> None:
+    assert "Authorizer" not in run(stack)["dashboard-dashboard"].inputs["dashboardBody"]
+
+
+def behind_a_proxy(secret: frozenset[str] = frozenset({"proxy"})) -> Plan:
+    proxy = {**json.loads(stack_config("proxy")["sluice:proxy"]), "secrets": SECRETS}
+    limiter = {**json.loads(stack_config("proxy")["sluice:limiter"]), "log_blocked": True}
+    return run("proxy", secret, proxy=json.dumps(proxy), limiter=json.dumps(limiter))
+
+
+def test_one_proxy_is_in_front_of_front_door_authorizer_and_limiter() -> None:
+    plan = behind_a_proxy()
+    header = json.loads(stack_config("proxy")["sluice:proxy"])["address_header"]
+    sources = plan["front-door-authorizer"].inputs["identitySource"].split(",")
+    assert f"method.request.header.{header}" in sources
+    line = json.loads(plan["front-door-stage"].inputs["accessLogSettings"]["format"])
+    assert line["ip"] == "$context.authorizer.clientIp"
+    assert plan["front-door-api"].inputs["disableExecuteApiEndpoint"] is True
+    first, *_ = plan["limiter-rule-group"].inputs["rules"]
+    assert first["name"].endswith("-origin")
+    assert f'"headerName": "{header}"' in json.dumps(plan["limiter-rule-group"].inputs["rules"])
+
+
+@pytest.mark.parametrize("secret", [{"proxy"}, set[str]()], ids=["set with --secret", "set without"])
+def test_a_proxy_s_secrets_are_in_no_state_in_plain_text(secret: set[str]) -> None:
+    plan = behind_a_proxy(frozenset(secret))
+    assert [plan.showing(each) for each in SECRETS] == [[], []]
+    assert not [each for each in SECRETS if each in json.dumps(plan.exports)]
+    assert {each.name for each in plan.registrations if each.secrets} == {"limiter-rule-group"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"authorizer": {"kind": "none"}}, "proxy"),
+        ({"authorizer": {"kind": "iam"}}, "proxy"),
+        ({"front_door": {}}, "front_door.domain_name"),
+    ],
+)
+def test_a_proxy_that_cannot_be_is_one_problem_before_anything_exists(
+    changes: dict[str, dict[str, object]], path: str
+) -> None:
+    sections: dict[str, dict[str, object]] = {
+        "proxy": {"address_header": "X-Client-Ip", "secrets": SECRETS},
+        "authorizer": {"kind": "token", "tokens": TOKENS},
+        **changes,
+    }
+    refusal, plan = refused("proxy", {f"sluice:{key}": json.dumps(each) for key, each in sections.items()})
+    assert [each.path for each in refusal.problems] == [f"sluice:{path}"]
+    assert not plan.registrations
+    assert not [each for each in SECRETS if each in str(refusal)]
 
 
 def test_the_limiter_counts_and_protects_this_front_door_by_the_stack_s_windows() -> None:
@@ -270,7 +356,7 @@ def test_the_variables_of_a_secret_consumer_are_secret_where_they_are_kept(
     secret: set[str], marked: set[str]
 ) -> None:
     section = {**RECORDER, "environment": {"API_KEY": "for nobody's eyes", "MODE": "fast"}}
-    plan = run("dev", secret, consumer=json.dumps(section))
+    plan = run("dev", frozenset(secret), consumer=json.dumps(section))
     assert plan["consumer-function"].secrets == marked
     assert not {each.name for each in plan.registrations if each.secrets} - {"consumer-function"}
     assert plan.exports.keys() == run("dev").exports.keys()

@@ -76,10 +76,17 @@ def camel(value: Any) -> Any:
 
 
 def inputs(plan: Plan) -> dict[str, Values]:
-    return {
-        each.name: {key: value for key, value in each.inputs.items() if key != "code"}
-        for each in plan.children
-    }
+    """Return the inputs of each resource, of its archive what was written for it."""
+    return {each.name: {key: written(value) for key, value in each.inputs.items()} for each in plan.children}
+
+
+def written(value: Any) -> Any:
+    if isinstance(value, pulumi.AssetArchive):
+        texts = {
+            path: each.text for path, each in value.assets.items() if isinstance(each, pulumi.StringAsset)
+        }
+        return set(value.assets), texts
+    return value.path if isinstance(value, pulumi.FileArchive) else value
 
 
 def test_every_component_is_hosted_under_the_name_of_its_type_token() -> None:

@@ -10,6 +10,17 @@ from local.stack import LocalAws, LocalStack, local_aws
 from .doors import behind, guarded, shop, shown  # noqa: F401 - fixtures
 from .support import Visitor, enforce, fresh, operator_of, wait_every
 
+SECONDS_MATTER = {"limited", "_soon_free"}
+"""Who asks for one of these sees within how many seconds clients are blocked and free again."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what looks at the clock, so that it can have the machine to itself."""
+    for item in items:
+        if isinstance(item, pytest.Function) and SECONDS_MATTER.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.clock)
+
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:

@@ -39,9 +39,8 @@ def waiting(cloud: LocalAws) -> LocalStack:
 @pytest.fixture(scope="module")
 def guarded_waiting(cloud: LocalAws) -> LocalStack:
     """A stack that wants tokens, and whose messages stay in the queue."""
-    return detach_consumer(
-        cloud, fresh(cloud, "dev", authorizer={"tokens": {"partner-1": tokens.digest(PARTNER)}})
-    )
+    known = [{"name": "partner-1", "sha256": tokens.digest(PARTNER)}]
+    return detach_consumer(cloud, fresh(cloud, "dev", authorizer={"tokens": known}))
 
 
 def test_an_accepted_message_is_answered_with_its_id_and_the_request_s(

@@ -26,7 +26,11 @@ def test_poison_is_given_up_after_exactly_so_many_receives_and_its_batch_is_hand
     assert dead["MessageId"] == poison.answer["messageId"]
     assert dead["Body"].encode() == poison.body
     assert dead["MessageAttributes"]["requestId"]["StringValue"] == poison.answer["requestId"]
-    assert demo.failed_receives(cloud, stack, dead["MessageId"]) == receives
+    # The log may come after the message that it tells of.
+    failed = wait_until(
+        lambda: demo.failed_receives(cloud, stack, dead["MessageId"]), lambda count: count >= receives
+    )
+    assert failed == receives
     handled = wait_until(
         lambda: demo_checks.recorded(cloud, stack), lambda found: found.total() >= len(mates)
     )

@@ -3,13 +3,15 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
-from local import demo, demo_checks, demo_full, demo_limits, program
+from local import demo, demo_callers, demo_checks, demo_full, demo_limits, program
 from local import stack as local_stack
 from local.backend import Backend, backend
+from local.callers import Callers
 from local.client import Sent
 from local.demo import Report
 from local.demo_checks import Check, outcome, wait_until
@@ -17,7 +19,7 @@ from local.demo_limits import VISITORS, Visit
 from local.program import Config
 from local.stack import LocalAws, LocalStack
 
-from .support import Values, call, forbid, fresh, made
+from .support import Values, call, forbid, fresh, made, operator_of
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
@@ -44,6 +46,12 @@ FULL_CHECKS = [
     "full: a denied network is refused",
     "full: the domain leads here",
 ]
+GUARDED = [*demo_callers.STACKS, demo_callers.PROXY]
+CALLERS_CHECKS = [
+    *(f"{name}: who may call is let in, and nobody else" for name in demo_callers.STACKS),
+    "proxy: clients behind one proxy are counted one by one",
+    "proxy: a forged address does nothing, and there is no way round the proxy",
+]
 
 
 @pytest.fixture
@@ -62,6 +70,7 @@ def _with_stacks_that_are_there(
     monkeypatch.setattr(demo, "examine", lambda local, stack: [Check("it holds", ok=True)])
     monkeypatch.setattr(demo, "visit", lambda local, stack: visits_that_hold())
     monkeypatch.setattr(demo_full, "examine", lambda local, stack, behind: [Check("it holds", ok=True)])
+    monkeypatch.setattr(demo_callers, "examine", lambda local, stack: [Check("it holds", ok=True)])
 
 
 def visits_that_hold() -> list[Visit]:
@@ -103,7 +112,8 @@ def test_everything_holds_on_all_stacks_and_json_is_all_that_is_printed(
         for check in CHECKS:
             assert [name for name in names if name.startswith(f"{stack}: ") and check in name], check
     assert "dev: callers without a known token are refused" in names
-    assert names[-len([*FULL_CHECKS, *LIMITS_CHECKS]) :] == [*FULL_CHECKS, *LIMITS_CHECKS]
+    others = [*FULL_CHECKS, *CALLERS_CHECKS, *LIMITS_CHECKS]
+    assert names[-len(others) :] == others
     busy = {each["client"]: each["refused"] > 0 for each in report["clients"]}
     assert busy == {each.client: each.busy for each in VISITORS}
     assert {each["others"] for each in report["clients"]} == {0}
@@ -136,20 +146,18 @@ def test_one_check_that_fails_makes_the_run_fail(
 
 
 @pytest.mark.usefixtures("_with_stacks_that_are_there")
-def test_one_check_of_the_richest_stack_that_fails_makes_the_run_fail(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("part", "stacks"), [(demo_full, 1), (demo_callers, len(GUARDED))])
+def test_one_check_of_another_part_that_fails_makes_the_run_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: ModuleType, stacks: int
 ) -> None:
-    monkeypatch.setattr(
-        demo_full, "examine", lambda local, stack, behind: [Check("it fails", ok=False, detail={"a": 1})]
-    )
+    monkeypatch.setattr(part, "examine", lambda *_: [Check("it fails", ok=False, detail={"a": 1})])
 
     assert demo.run(as_json=True) == 1
 
     report = json.loads(capsys.readouterr().out)
     assert not report["ok"]
-    assert [check for check in report["checks"] if not check["ok"]] == [
-        {"name": "it fails", "ok": False, "detail": {"a": 1}}
-    ]
+    failed = {"name": "it fails", "ok": False, "detail": {"a": 1}}
+    assert [check for check in report["checks"] if not check["ok"]] == [failed] * stacks
 
 
 @pytest.mark.usefixtures("_with_stacks_that_are_there")
@@ -166,7 +174,8 @@ def test_where_the_clients_cannot_come_the_run_fails_and_says_why(
     report = json.loads(capsys.readouterr().out)
     (failed,) = (check for check in report["checks"] if not check["ok"])
     assert failed["detail"] == {"error": "ConnectionError: nobody answers"}
-    assert [check["name"] for check in report["checks"]].count("it holds") == 3, "all others are made"
+    made_checks = [check["name"] for check in report["checks"]].count("it holds")
+    assert made_checks == len([*demo.STACKS, demo_full.STACK, *GUARDED]), "all others are made"
     assert report["clients"] == []
 
 
@@ -241,20 +250,21 @@ def test_where_nothing_is_accepted_the_report_is_one_json_object_all_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "STACKS", ("open",))
+    monkeypatch.setattr(demo_callers, "STACKS", ("iam",))
 
     assert demo.run(as_json=True) == 1
 
     report = json.loads(capsys.readouterr().out)
     held = [check["ok"] for check in report["checks"]]
-    plain, full, limits = (
+    plain, full, others = (
         held[: len(CHECKS)],
-        held[len(CHECKS) : -len(LIMITS_CHECKS)],
-        held[-len(LIMITS_CHECKS) :],
+        held[len(CHECKS) : len(CHECKS) + len(FULL_CHECKS)],
+        held[len(CHECKS) + len(FULL_CHECKS) :],
     )
     assert not report["ok"]
     assert plain.count(True) == 1, "that a broken queue is told holds all the same"
-    assert limits == [False] * len(LIMITS_CHECKS)
     assert full == [False, False, True, True, False, True, True, True], "three need an accepted message"
+    assert others == [False] * len(["iam", "told apart", "no way round", *LIMITS_CHECKS])
 
 
 @pytest.mark.usefixtures("_on_the_shared_cloud")
@@ -287,15 +297,15 @@ def test_a_deployment_that_fails_is_a_check_that_fails(
 
 
 @pytest.mark.usefixtures("_on_the_shared_cloud")
-def test_where_the_richest_stack_cannot_be_deployed_the_run_fails_and_says_why(
-    dev: LocalStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("failing", [demo_full.STACK, "iam", demo_callers.PROXY])
+def test_where_a_later_stack_cannot_be_deployed_the_run_fails_and_says_why(
+    dev: LocalStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failing: str
 ) -> None:
     def up(cloud: LocalAws, name: str, overrides: Config | None = None) -> LocalStack:
-        return DEPLOY(cloud, name, overrides) if name == "full" else dev
+        return DEPLOY(cloud, name, wrong) if name == failing else dev
 
     wrong = {"sluice:front_door": json.dumps({"throttle_rate": -1})}
     monkeypatch.setattr(LocalAws, "up", up)
-    monkeypatch.setattr(demo_full, "overrides", lambda behind: wrong)
 
     assert demo.run(as_json=True) == 1
 
@@ -449,6 +459,123 @@ def examined(rich: Rich, look: Callable[[Rich], Check], monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         patch.setattr(demo_checks, "PATIENCE_SECONDS", 1.0)
         return outcome(lambda: look(rich))
+
+
+def in_place_of(cloud: LocalAws, name: str, stack: LocalStack) -> LocalStack:
+    """Return a stack as if it were the one of this name, with callers of that one."""
+    _, callers = cloud.surroundings.prepare(program.stack_config(name))
+    return LocalStack(replace(stack.deployment, stack=name), callers)
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_checks, "PATIENCE_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("name", GUARDED)
+def test_an_open_stack_does_not_pass_for_one_that_tells_callers_apart(
+    cloud: LocalAws, door: LocalStack, name: str
+) -> None:
+    checks = demo_callers.examine(cloud, in_place_of(cloud, name, door))
+
+    assert [check.name for check in checks] == [each for each in CALLERS_CHECKS if each.startswith(name)]
+    for check in checks:
+        assert not check.ok
+        assert set(check.detail.values()) <= {202, demo_callers.LIMIT}, "everybody was let in"
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_a_stack_that_lets_nobody_in_does_not_pass(cloud: LocalAws, dev: LocalStack, name: str) -> None:
+    checks = demo_callers.examine(cloud, in_place_of(cloud, name, dev))
+
+    for check in checks:
+        assert not check.ok
+        assert set(check.detail.values()) <= {401, 403, 0}, "nobody was let in"
+
+
+def test_a_stack_that_lets_one_in_too_many_does_not_pass(cloud: LocalAws) -> None:
+    (check,) = demo_callers.examine(cloud, fresh(cloud, "jwt", authorizer={"scopes": []}))
+
+    assert not check.ok
+    assert [name for name, status in check.detail.items() if status == 202] == ["good", "without scope"]
+
+
+def test_an_answer_that_does_not_say_what_it_should_does_not_pass(cloud: LocalAws, door: LocalStack) -> None:
+    wordless = fresh(cloud, front_door={"answer": "sqs"})
+
+    for stack, says_its_id in ((door, True), (wordless, False)):
+        check = demo_callers.let_in(stack, {"anybody": ({}, 202)})
+        assert (check.ok, check.detail) == (says_its_id, {"anybody": 202})
+
+
+def test_where_one_check_of_the_callers_breaks_the_next_is_made(cloud: LocalAws, door: LocalStack) -> None:
+    without_a_proxy = LocalStack(replace(door.deployment, stack=demo_callers.PROXY), Callers())
+
+    checks = demo_callers.examine(cloud, without_a_proxy)
+
+    assert [check.ok for check in checks] == [False, False]
+    assert {check.name for check in checks} == {"proxy: a check that broke"}
+
+
+@pytest.fixture(scope="module")
+def proxied(cloud: LocalAws) -> LocalStack:
+    """The stack behind a proxy, under a name of its own."""
+    config = {**program.stack_config(demo_callers.PROXY), **demo_callers.overrides(demo_callers.PROXY)}
+    section = {**json.loads(config[demo_full.SECTION]), "domain_name": "proxied.example.com"}
+    stack = cloud.up(demo_callers.PROXY, {**config, demo_full.SECTION: json.dumps(section)})
+    through = demo_callers.Door(cloud, stack).through
+    # The edge has to look the domain up first.
+    assert wait_until(lambda: through("192.0.2.1").status, lambda status: status == 202) == 202
+    return stack
+
+
+def test_where_another_client_is_blocked_as_well_neither_check_holds(
+    cloud: LocalAws, proxied: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, other = "198.51.100.17", "198.51.100.18"
+    monkeypatch.setattr(demo_callers, "BUSY", busy)
+    monkeypatch.setattr(demo_callers, "OTHER", other)
+    operator_of(cloud, proxied).block(other, 3_600_000, "")
+    through = demo_callers.Door(cloud, proxied).through
+    assert wait_until(lambda: through(other).status, lambda status: status == 429) == 429
+
+    checks = demo_callers.examine(cloud, proxied)
+
+    assert [check.ok for check in checks] == [False, False]
+    assert [check.detail for check in checks] == [
+        {"accepted": demo_callers.LIMIT, busy: 429, other: 429},
+        {"forged": 403, other: 429, "execute-api": 403},
+    ]
+
+
+def test_where_there_is_a_way_round_the_proxy_the_check_does_not_hold(
+    cloud: LocalAws, proxied: LocalStack
+) -> None:
+    found = demo_callers.no_way_round(cloud, proxied)
+    assert found.ok
+    cloud.aws.client("apigateway").update_rest_api(
+        restApiId=made(proxied, "front-door-api").id,
+        patchOperations=[{"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "false"}],
+    )
+
+    # What is deployed is read anew after a second.
+    check = wait_until(lambda: demo_callers.no_way_round(cloud, proxied), lambda found: not found.ok)
+
+    assert not check.ok
+    assert check.detail == {**found.detail, "execute-api": 202}
+
+
+def test_a_forged_address_that_waf_lets_through_is_noticed(cloud: LocalAws, proxied: LocalStack) -> None:
+    stage = made(proxied, "front-door-stage").outputs["arn"]
+    cloud.aws.client("wafv2").disassociate_web_acl(ResourceArn=stage)
+
+    check = wait_until(
+        lambda: demo_callers.no_way_round(cloud, proxied), lambda found: found.detail["forged"] != 403
+    )
+
+    assert not check.ok
+    assert check.detail["forged"] == 401, "the authorizer refuses it all the same"
 
 
 @pytest.mark.parametrize("error", ["it is wrong", "not in [a-z]", "no [/such/file]", "[red]"])

@@ -71,7 +71,7 @@ def test_each_request_is_logged_once_under_the_id_that_its_caller_got(logged: Lo
         ("hostile", 202, 200, TOKEN_NAME),
         ("no token", 401, None, None),
         ("unknown token", 403, None, None),
-        ("wrong type", 415, None, None),
+        ("wrong type", 415, None, TOKEN_NAME),
         ("too large", 413, None, None),
     ],
 )

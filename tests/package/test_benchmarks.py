@@ -3,21 +3,24 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
 from botocore.config import Config
 
 from benchmarks import __main__ as command
-from benchmarks import ingest, units, windows
+from benchmarks import authorizers, ingest, units, windows
+from benchmarks.authorizers import Pair
 from benchmarks.delivery import BLOCKS, COUNTERS, NAIVE_BLOCKS, RECORDS
 from benchmarks.metered import MeteredDynamoDB, UnknownRequestError, size
 from benchmarks.results import Result, document
 from benchmarks.traffic import BEGIN, Mix, Shape, deliveries, events, payload
 from components import limiter_rules
+from handlers.authorizing import Decision
 from handlers.counting import Event
 from handlers.ingest import decode
+from handlers.key_sets import FAMILIES
 from local.say import Say
 from sluice import access_log
 from sluice.limiter.blocks import Allowance, BlockTable
@@ -191,6 +194,43 @@ def test_standings_are_evaluated_for_a_client_whose_limits_are_used_up() -> None
     assert [each.over for each in standings] == [True, True]
     assert [len(each.buckets) for each in standings] == [25, 31]
     assert windows.summed(times, [DAY, 30 * DAY]) == windows.bisected(times, [DAY, 30 * DAY])
+
+
+ANY_METHOD = {
+    "Action": "execute-api:Invoke",
+    "Effect": "Allow",
+    "Resource": "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/v1/*",
+}
+AUTHORIZER_PAIRS = [
+    *(pytest.param(authorizers.token_pair, count, id=f"{count} tokens") for count in authorizers.TOKENS),
+    *(pytest.param(authorizers.jwt_pair, algorithm, id=algorithm) for algorithm in FAMILIES),
+]
+
+
+@pytest.mark.parametrize(("make", "of"), AUTHORIZER_PAIRS)
+def test_both_ways_of_an_authorizer_decide_the_same_and_log_one_line(
+    capsys: pytest.CaptureFixture[str], make: Callable[[Any], Pair], of: object
+) -> None:
+    pair = make(of)
+
+    ours, usual = cast(Decision, pair.ours()), pair.usual()
+
+    assert ours == usual
+    assert ours["policyDocument"]["Statement"] == [ANY_METHOD]
+    lines = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [each["principal"] for each in lines] == [ours["principalId"]] * 2
+
+
+def test_an_authorizer_s_check_is_compared_for_each_number_of_tokens_and_each_algorithm() -> None:
+    results = list(authorizers.run(RULES, Say(quiet=True), quick=True))
+
+    cases = [each.case.partition(", median")[0] for each in results]
+    assert cases == [
+        *("token, 1 known", "token, 30 known", "token, 1,000 known"),
+        *("JWT, RS256", "JWT, ES256", "JWT, EdDSA"),
+    ]
+    assert {(each.metric, each.unit) for each in results} == {("check", "us")}
+    assert all(each.ours > 0 and each.baseline > 0 for each in results)
 
 
 def test_a_quick_run_prints_and_leaves_the_results_alone(

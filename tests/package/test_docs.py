@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import settings
-from components import FrontDoorArgs
+from components import AuthorizerArgs, FrontDoorArgs, ProxyArgs, TokenArgs
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -67,15 +67,37 @@ def test_every_test_that_the_features_page_names_is_there() -> None:
     assert named <= known
 
 
-def test_every_argument_of_the_front_door_is_on_the_features_page() -> None:
+EVERYWHERE = {"kms_key_arn", "log_retention_days", "alarm_topic_arn"}
+"""Taken by every component."""
+
+
+def features() -> set[str]:
+    """Return what the features page names as code, path by path and part by part."""
     page = (ROOT / "docs/features.md").read_text()
-    named = {part for each in re.findall(r"`([\w.\[\]]+)`", page) for part in each.split(".")}
-    everywhere = {"kms_key_arn", "log_retention_days", "alarm_topic_arn"}
-    # Of a queue and of the authorizer: where they are told of is their own page, or the front door's.
-    elsewhere = {
-        *("stage_name", "max_message_size", "visibility_timeout_seconds", "message_retention_seconds"),
-        *("authorizer_cache_ttl_seconds", "authorizer_token_pattern"),
-    }
-    assert set(FrontDoorArgs.__annotations__) - elsewhere - everywhere <= named | {
-        f"{each.removesuffix('[]')}" for each in named
-    }
+    parts = {part for each in re.findall(r"`([\w.\[\]]+)`", page) for part in each.split(".")}
+    return parts | {each.removesuffix("[]") for each in parts}
+
+
+def test_every_argument_of_the_front_door_is_on_the_features_page() -> None:
+    # Of a queue: where they are told of is the front door's own page.
+    elsewhere = {"stage_name", "max_message_size", "visibility_timeout_seconds", "message_retention_seconds"}
+    assert set(FrontDoorArgs.__annotations__) - elsewhere - EVERYWHERE <= features()
+
+
+def test_every_argument_of_the_authorizer_is_on_the_features_page() -> None:
+    given = {*AuthorizerArgs.__annotations__, *ProxyArgs.__annotations__, *TokenArgs.__annotations__}
+    assert given - {"name", "sha256"} - EVERYWHERE <= features()
+
+
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text()):
+            file = (page.parent / target) if target else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(file), f"{page.name}: {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a page's headings are linked by."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}

@@ -17,6 +17,7 @@ PAGES = tuple(
         "front-door",
         "authorizer",
         "limiter",
+        "proxy",
         "consumer",
         "dashboard",
         "encryption-key",
@@ -26,6 +27,8 @@ PAGES = tuple(
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"# (\S+\.py)\n")
 HANDLER = "def record_handler(record: object) -> None: ...\n"
+CONFIG = {"shop:origin_secret": "0123456789abcdef" * 4}
+"""What the programs read of their stack's config."""
 
 
 def blocks(page: str) -> Iterator[str]:
@@ -54,7 +57,7 @@ def run(*pages: str) -> tuple[Plan, dict[str, Any]]:
                 else:
                     exec(compile(block, page, "exec"), names)
 
-    return plan_of(program), names
+    return plan_of(program, config=CONFIG), names
 
 
 def test_the_readmes_program_makes_a_guarded_door_and_a_worker() -> None:

@@ -50,16 +50,17 @@ def test_the_components_are_imported_from_the_package(installed: Path) -> None:
 
 def test_the_functions_archives_are_made_of_the_installed_files(installed: Path) -> None:
     program = """
-from sluice.components import archives
-assets = archives.handler_archive(["token_authorizer"], ["tokens"]).assets
-print(*(asset.path for asset in assets.values()))
-print(archives.HANDLERS / "layers" / "consumer.txt", (archives.HANDLERS / "layers" / "consumer.txt").exists())
+from sluice.components import archives, authorizer, consumer
+for modules in authorizer.MODULES.values():
+    assets = archives.handler_archive(modules, ["tokens"]).assets
+    print(*(asset.path for asset in assets.values()), sep="\\n")
+print(authorizer.LAYER_LOCK, consumer.LAYER_LOCK, sep="\\n")
 """
     done = python(installed, "-c", program)
     assert done.returncode == 0, done.stderr
-    paths = done.stdout.splitlines()[0].split()
-    assert all(Path(path).is_relative_to(installed) and Path(path).exists() for path in paths)
-    assert done.stdout.splitlines()[1].endswith("True"), "the layer's lock must be in the package"
+    paths = [Path(line) for line in done.stdout.splitlines()]
+    assert all(path.is_relative_to(installed) and path.exists() for path in paths)
+    assert {"jwt_authorizer.py", "jwt_authorizer.txt"} <= {path.name for path in paths}
 
 
 def test_the_operators_command_is_in_the_package(installed: Path) -> None:

@@ -16,10 +16,11 @@ FILTERED = [set[str]()]
 DOOR_NAMESPACE = "Sluice/test-door"
 """Of a front door named ``door`` in a stack named ``test``."""
 
+AUTHORIZER_COUNTS = {"Allowed", "Refused", "SettingsErrors"}
 CONSUMER_COUNTS = {"RecordsHandled", "RecordsFailed"}
 INGEST_COUNTS = {
     *("EventsPerDelivery", "EventsRepeated", "LinesMalformed", "RequestsSeen", "RequestsCounted"),
-    *("IngestLag", "BlocksStarted", "BlocksExtended"),
+    *("RequestsUnattributed", "IngestLag", "BlocksStarted", "BlocksExtended"),
 }
 ENFORCER_COUNTS = {
     *("RunsBusy", "RunsPaused", "Conflicts", "SetsWritten", "RecordsUnreadable", "BlocksLive"),
@@ -52,7 +53,7 @@ METRICS = {
         "IteratorAge": FUNCTION,
     },
     "AWS/WAFV2": {"BlockedRequests": WEB_ACL},
-    "Sluice": dict.fromkeys(CONSUMER_COUNTS | INGEST_COUNTS | ENFORCER_COUNTS, SERVICE),
+    "Sluice": dict.fromkeys(AUTHORIZER_COUNTS | CONSUMER_COUNTS | INGEST_COUNTS | ENFORCER_COUNTS, SERVICE),
     DOOR_NAMESPACE: {"RequestsThrottled": FILTERED},
 }
 

@@ -36,18 +36,34 @@ NEGATED = {"NotIpAddress": "IpAddress", "StringNotEquals": "StringEquals"}
 """What holds where the other does not; so also where the key is absent."""
 
 
-def lets_in(document: str, caller: Caller, principal: str = "anybody") -> bool:
+def lets_in(document: str, caller: Caller, principal: str = "anybody", resource: str = "") -> bool:
     """Return whether a policy lets a caller in: something has to allow it, and nothing may deny it."""
-    found = [
+    return effects(document, caller, principal, resource) == {"Allow"}
+
+
+def effects(document: str, caller: Caller, principal: str = "anybody", resource: str = "") -> set[str]:
+    """Return what a policy says of one call: ``Allow``, ``Deny``, both or nothing.
+
+    Args:
+        document: the policy.
+        caller: what is known of the call.
+        principal: who calls, as a policy names it.
+        resource: what is asked for; without it each statement is about it.
+    """
+    return {
         each["Effect"]
         for each in json.loads(document)["Statement"]
-        if _is_about(each["Principal"], principal) and _holds(each.get("Condition", {}), caller)
-    ]
-    return "Allow" in found and "Deny" not in found
+        if _is_about(each["Principal"], principal)
+        and (not resource or _like(resource, each["Resource"]))
+        and _holds(each.get("Condition", {}), caller)
+    }
 
 
-def _is_about(named: str | Mapping[str, str], principal: str) -> bool:
-    return named == "*" or (not isinstance(named, str) and principal in named.values())
+def _is_about(named: str | Mapping[str, str | Values], principal: str) -> bool:
+    if isinstance(named, str):
+        return named == "*"
+    lists = [[each] if isinstance(each, str) else each for each in named.values()]
+    return any(principal in each for each in lists)
 
 
 def _holds(conditions: Mapping[str, Mapping[str, str | Values]], caller: Caller) -> bool:

@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handlers.jwt_authorizer import PRINCIPAL
 from local.access_lines import log_line
-from sluice import access_log
+from sluice import access_log, tokens
 from sluice.access_log import ABSENT, FIELDS, Line, MalformedLineError
 
 REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 IPV4 = "203.0.113.255"
 IPV6 = "2001:0db8:85a3:1234:5678:8a2e:0370:7334"
-LONG_ROUTE = "/webhooks/orders/created"
+LONG_ROUTE = "/" + "r" * (access_log.LONGEST_ROUTE - 1)
+ROLE_SESSION = f"AROA{'X' * 17}:{'s' * 64}"
+"""A caller by IAM: the id of a role, and the name of its session ("IAM identifiers", IAM User Guide)."""
 
 VALUES = {
     "requestId": REQUEST_ID,
@@ -37,8 +40,10 @@ def without(key: str) -> str:
     return json.dumps({name: value for name, value in VALUES.items() if name != key})
 
 
-def rendered(context: dict[str, Any], *, principal: bool = True) -> str:
-    return log_line(access_log.line_format(principal=principal), context)
+def rendered(
+    context: dict[str, Any], principal: str | None = access_log.PRINCIPAL, address: str = access_log.ADDRESS
+) -> str:
+    return log_line(access_log.line_format(principal, address), context)
 
 
 def context_of(line: Line) -> dict[str, Any]:
@@ -60,7 +65,7 @@ numbers = st.integers(min_value=0, max_value=10**15)
 LINES = st.builds(
     Line,
     request_id=st.uuids().map(str),
-    ip=st.ip_addresses().map(str),
+    ip=st.none() | st.ip_addresses().map(str),
     time=numbers,
     method=st.sampled_from(["POST", "GET", "OPTIONS"]),
     route=st.from_regex(r"/[A-Za-z0-9._~:{}+-]{1,40}", fullmatch=True),
@@ -68,7 +73,7 @@ LINES = st.builds(
     waf=st.sampled_from([None, "WAF_ALLOW", "WAF_BLOCK"]),
     latency=st.none() | numbers,
     backend=st.none() | st.integers(min_value=100, max_value=599),
-    principal=st.none() | st.from_regex(r"[a-z0-9]{1,64}", fullmatch=True),
+    principal=st.none() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:@|+=~/-]{1,85}", fullmatch=True),
 )
 
 
@@ -78,9 +83,37 @@ def test_what_is_written_is_read_back(line: Line) -> None:
 
 
 def test_a_principal_that_is_not_ours_is_never_written() -> None:
-    assert "principalId" not in access_log.line_format(principal=False)
+    assert "principalId" not in access_log.line_format(principal=None)
     forged = {"authorizer": {"principalId": 'x","ip":"198.51.100.1'}, "status": 200, "requestTimeEpoch": 1}
-    assert access_log.parse(rendered(forged, principal=False)).principal is None
+    assert access_log.parse(rendered(forged, principal=None)).principal is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "context"),
+    [
+        ("$context.authorizer.claims.sub", {"authorizer": {"claims": {"sub": "7a3f-user"}}}),
+        ("$context.identity.caller", {"identity": {"caller": "7a3f-user", "sourceIp": IPV4}}),
+    ],
+)
+def test_whoever_decides_a_line_says_who_called(variable: str, context: dict[str, Any]) -> None:
+    line = rendered({**context_of(access_log.parse(written())), **context}, principal=variable)
+    assert access_log.parse(line).principal == "7a3f-user"
+
+
+BEHIND_A_PROXY = "$context.authorizer.clientIp"
+
+
+def test_behind_a_proxy_the_address_is_the_one_that_the_authorizer_found() -> None:
+    told = {"clientIp": IPV6, "principalId": "ann"}
+    context = {**context_of(access_log.parse(written())), "authorizer": told}
+    line = access_log.parse(rendered(context, address=BEHIND_A_PROXY))
+    assert (line.ip, line.principal) == (IPV6, "ann")
+    assert access_log.parse(rendered(context)).ip == IPV4
+
+
+def test_behind_a_proxy_a_request_that_was_refused_unread_has_no_address() -> None:
+    context = {**context_of(access_log.parse(written())), "authorizer": {}}
+    assert access_log.parse(rendered(context, address=BEHIND_A_PROXY)).ip is None
 
 
 def test_a_quote_in_a_principal_makes_a_line_that_is_refused() -> None:
@@ -90,19 +123,33 @@ def test_a_quote_in_a_principal_makes_a_line_that_is_refused() -> None:
 
 
 def test_every_value_is_one_quoted_variable_that_a_client_cannot_write() -> None:
-    assert list(json.loads(access_log.line_format(principal=True)).items()) == list(FIELDS.items())
+    assert list(json.loads(access_log.line_format()).items()) == list(FIELDS.items())
     client_writes = re.compile(r"\$context\.(path|identity\.userAgent|identity\.user|domainName|protocol)\b")
-    assert not client_writes.search(access_log.line_format(principal=True))
+    assert not client_writes.search(access_log.line_format())
 
 
-@pytest.mark.parametrize(
-    ("ip", "route", "principal"),
-    [(IPV4, "/messages", ABSENT), (IPV6, "/messages", ABSENT), (IPV6, LONG_ROUTE, "p" * 64)],
-)
-def test_a_line_is_short_enough(ip: str, route: str, principal: str) -> None:
-    widest = {"waf": "WAF_BLOCK", "latency": "29000"}
-    line = written(**widest, ip=ip, route=route, principal=principal)
-    assert len(line.encode()) <= access_log.MAX_BYTES
+def test_the_fields_are_the_same_whoever_decides_and_wherever_the_address_is_from() -> None:
+    for text in (
+        access_log.line_format(None),
+        access_log.line_format("$context.identity.caller", BEHIND_A_PROXY),
+    ):
+        assert list(json.loads(text)) == list(FIELDS)
+
+
+WIDEST = {"method": "OPTIONS", "route": LONG_ROUTE, "waf": "WAF_BLOCK", "latency": "29000"}
+
+
+def test_the_longest_line_has_exactly_the_bytes_that_are_said() -> None:
+    line = written(**WIDEST, ip=IPV6, principal=ROLE_SESSION)
+    assert len(ROLE_SESSION) == 86
+    assert len(line.encode()) == access_log.MAX_BYTES
+
+
+@pytest.mark.parametrize(("names", "longest"), [(tokens.NAME, 32), (PRINCIPAL, 64)], ids=["token", "JWT"])
+def test_no_principal_of_ours_is_longer_than_a_caller_by_iam(names: re.Pattern[str], longest: int) -> None:
+    assert names.fullmatch("p" * longest)
+    assert not [each for each in range(longest + 1, 500) if names.fullmatch("p" * each)]
+    assert longest < len(ROLE_SESSION)
 
 
 BROKEN = {

@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 from typing import Any
@@ -52,6 +53,8 @@ NO_MESSAGE = [
 ]
 
 shapes = pytest.mark.parametrize("shape", Shape)
+KINDS = list(itertools.product(Answer, Shape, (False, True)))
+"""What an answer tells, in which shape, and whether one of success is empty."""
 
 
 def error(code: str, message: str = f"Told about {QUEUE} of {ACCOUNT}.") -> str:
@@ -94,17 +97,14 @@ def test_an_answer_without_a_body_has_none(form: Answer, shape: Shape) -> None:
     assert made == Rendered("", None, {})
 
 
-@shapes
-@pytest.mark.parametrize("empty", [False, True])
-@pytest.mark.parametrize("form", Answer)
 @pytest.mark.parametrize("body", NO_MESSAGE)
-def test_no_answer_is_a_success_unless_sqs_named_a_message(
-    form: Answer, body: str, empty: bool, shape: Shape
-) -> None:
-    made, told = answer(accepted(form, shape, empty=empty), body)
-    assert (made.status, dict(made.headers)) == (502, content_type(shape))
-    assert is_an_error(told, shape, 502)
-    assert told["code"] == UNAVAILABLE.code
+def test_no_answer_is_a_success_unless_sqs_named_a_message(body: str) -> None:
+    for form, shape, empty in KINDS:
+        kind = f"{form}, {shape}, {'empty' if empty else 'not empty'}"
+        made, told = answer(accepted(form, shape, empty=empty), body)
+        assert (made.status, dict(made.headers)) == (502, content_type(shape)), kind
+        assert is_an_error(told, shape, 502), kind
+        assert told["code"] == UNAVAILABLE.code, kind
 
 
 TOO_LONG = f"One or more parameters are invalid. Reason: Message must be shorter than {LARGEST} bytes."
@@ -322,9 +322,6 @@ def test_a_batch_that_was_accepted_may_be_told_in_the_words_of_sqs_or_without_an
     assert render(empty, Request(body), context()) == Rendered("", None, {})
 
 
-@shapes
-@pytest.mark.parametrize("form", Answer)
-@pytest.mark.parametrize("empty", [False, True])
 @pytest.mark.parametrize(
     ("entries", "failure"),
     [
@@ -337,18 +334,18 @@ def test_a_batch_that_was_accepted_may_be_told_in_the_words_of_sqs_or_without_an
         ([GRAVE] * 10, INCOMPLETE),
     ],
 )
-def test_a_batch_of_which_a_part_was_refused_is_no_success(
-    entries: list[Entry], failure: Failure, form: Answer, empty: bool, shape: Shape
-) -> None:
-    made, told = answer(accepted_batch(form, shape, MAPPED, empty=empty), batch(*entries))
-    assert (made.status, told["code"]) == (failure.status, failure.code)
-    assert is_an_error(told, shape, failure.status)
-    assert dict(made.headers) == content_type(shape)
-    assert sorted(each["index"] for each in told["entries"]) == list(range(len(entries)))
-    for each in told["entries"]:
-        assert ("messageId" in each) == (entries[each["index"]][0] is None) == ("code" not in each)
-    for secret in ("arn:", ACCOUNT, "orders", NOT_KNOWN, "Sender"):
-        assert secret not in made.text
+def test_a_batch_of_which_a_part_was_refused_is_no_success(entries: list[Entry], failure: Failure) -> None:
+    for form, shape, empty in KINDS:
+        kind = f"{form}, {shape}, {'empty' if empty else 'not empty'}"
+        made, told = answer(accepted_batch(form, shape, MAPPED, empty=empty), batch(*entries))
+        assert (made.status, told["code"]) == (failure.status, failure.code), kind
+        assert is_an_error(told, shape, failure.status), kind
+        assert dict(made.headers) == content_type(shape), kind
+        assert sorted(each["index"] for each in told["entries"]) == list(range(len(entries))), kind
+        for each in told["entries"]:
+            assert ("messageId" in each) == (entries[each["index"]][0] is None) == ("code" not in each), kind
+        for secret in ("arn:", ACCOUNT, "orders", NOT_KNOWN, "Sender"):
+            assert secret not in made.text, kind
 
 
 @spellings
@@ -373,8 +370,6 @@ def test_each_refused_entry_says_what_was_wrong_with_it(failure: Failure) -> Non
     ]
 
 
-@shapes
-@pytest.mark.parametrize("form", Answer)
 @pytest.mark.parametrize(
     "body",
     [
@@ -386,10 +381,12 @@ def test_each_refused_entry_says_what_was_wrong_with_it(failure: Failure) -> Non
         json.dumps({"SendMessageBatchResponse": {"SendMessageBatchResult": {"Failed": None}}}),
     ],
 )
-def test_a_batch_of_which_sqs_said_nothing_is_no_success(body: str, form: Answer, shape: Shape) -> None:
-    made, told = in_batch(form, shape, body)
-    assert (made.status, told["code"], "entries" in told) == (502, UNAVAILABLE.code, False)
-    assert is_an_error(told, shape, 502)
+def test_a_batch_of_which_sqs_said_nothing_is_no_success(body: str) -> None:
+    for form, shape in itertools.product(Answer, Shape):
+        made, told = in_batch(form, shape, body)
+        wanted = (502, UNAVAILABLE.code, False)
+        assert (made.status, told["code"], "entries" in told) == wanted, f"{form}, {shape}"
+        assert is_an_error(told, shape, 502), f"{form}, {shape}"
 
 
 NAMELESS = [
@@ -402,23 +399,18 @@ NAMELESS = [
 ]
 
 
-@shapes
-@pytest.mark.parametrize("form", Answer)
-@pytest.mark.parametrize("empty", [False, True])
 @pytest.mark.parametrize(("named", "nameless"), NAMELESS)
-def test_an_entry_that_sqs_names_by_halves_is_not_taken_for_accepted(
-    named: str, nameless: str, form: Answer, empty: bool, shape: Shape
-) -> None:
-    whole = batch(TAKEN, TAKEN, whose(MAPPED[0]))
-    assert whole.count(named) == 1
-    made, told = answer(accepted_batch(form, shape, MAPPED, empty=empty), whole.replace(named, nameless))
-    # The other fault is the caller's, this one is not.
-    assert (made.status, told["code"]) == (502, INCOMPLETE.code)
-    assert [each["index"] for each in told["entries"]] == [0, 2]
-    alone = batch(TAKEN, TAKEN).replace(named, nameless)
-    made, told = answer(accepted_batch(form, shape, MAPPED, empty=empty), alone)
-    assert (made.status, told["code"]) == (502, INCOMPLETE.code)
-    assert [each["index"] for each in told["entries"]] == [0]
+def test_an_entry_that_sqs_names_by_halves_is_not_taken_for_accepted(named: str, nameless: str) -> None:
+    whole, alone = batch(TAKEN, TAKEN, whose(MAPPED[0])), batch(TAKEN, TAKEN)
+    assert (whole.count(named), alone.count(named)) == (1, 1)
+    for form, shape, empty in KINDS:
+        kind = f"{form}, {shape}, {'empty' if empty else 'not empty'}"
+        template = accepted_batch(form, shape, MAPPED, empty=empty)
+        # The other fault is the caller's, this one is not.
+        for told_of, indexes in ((whole, [0, 2]), (alone, [0])):
+            made, told = answer(template, told_of.replace(named, nameless))
+            assert (made.status, told["code"]) == (502, INCOMPLETE.code), kind
+            assert [each["index"] for each in told["entries"]] == indexes, kind
 
 
 @shapes

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import api_definition, routes
-from components.answers import PROBLEM_JSON, GatewayAnswer, Shape
+from components.answers import PROBLEM_JSON, Asks, GatewayAnswer, Shape
 from components.api_definition import (
     NO_BODY,
     TOLD,
@@ -23,6 +23,7 @@ from components.api_definition import (
 )
 from components.cors import Cors
 from components.routes import Read, Route, RouteArgs
+from components.sources import Caller
 from local.standin.velocity import Rendered, Request, render
 
 SIZES: Mapping[str | None, int] = {None: 1024}
@@ -39,9 +40,8 @@ READ = Read("orders/{id}", "https://backend.example.com/o/{id}", ["page"], ["X-T
 WIRING: dict[str, object] = {
     "queues": ["arn:queue"],
     "role": "arn:role",
-    "authorizer": None,
-    "cache_ttl": 60,
-    "token_pattern": None,
+    "guard": None,
+    "root": None,
     "keys": False,
     "endpoints": [],
     "disabled": False,
@@ -122,17 +122,18 @@ def chosen(method: Method, status: int) -> list[int]:
     return [int(each.status) for each in fitting]
 
 
-@pytest.mark.parametrize("status", range(100, 600))
-def test_a_status_of_the_queue_chooses_at_most_the_answer_of_its_class(status: int) -> None:
+def test_a_status_of_the_queue_chooses_at_most_the_answer_of_its_class() -> None:
     # An answer without a pattern would be the default and serve any status, a 3xx too.
-    wanted = {2: [202], 4: [502], 5: [503]}.get(status // 100, [])
-    assert chosen(METHODS["POST/a/b"], status) == wanted
+    of_class = {2: [202], 4: [502], 5: [503]}
+    wanted = {status: of_class.get(status // 100, []) for status in range(100, 600)}
+    assert {status: chosen(METHODS["POST/a/b"], status) for status in wanted} == wanted
 
 
-@pytest.mark.parametrize("status", range(200, 600))
-def test_a_status_of_a_back_end_chooses_exactly_one_answer(status: int) -> None:
-    wanted = 200 if status < 300 else status if status in TOLD else 502
-    assert chosen(METHODS["GET/orders/{}"], status) == [wanted]
+def test_a_status_of_a_back_end_chooses_exactly_one_answer() -> None:
+    wanted = {
+        status: [200 if status < 300 else status if status in TOLD else 502] for status in range(200, 600)
+    }
+    assert {status: chosen(METHODS["GET/orders/{}"], status) for status in wanted} == wanted
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -220,6 +221,13 @@ def test_a_preflight_says_which_methods_its_path_has() -> None:
 def test_only_what_has_nothing_behind_it_is_open_to_everybody() -> None:
     for each in DEFINITION.methods:
         assert each.guarded == (each.integration.kind is not Kind.NOTHING)
+
+
+def test_a_policy_names_what_is_open_to_everybody_by_method_and_path() -> None:
+    assert DEFINITION.unguarded == ["GET/health", "OPTIONS/*"]
+    assert define(route(), reads=[READ], health_path="a/health").unguarded == ["GET/a/health"]
+    assert define(route(), style=CORS).unguarded == ["OPTIONS/*"]
+    assert define(route(), reads=[READ]).unguarded == []
 
 
 def test_a_back_end_s_own_errors_are_not_shown() -> None:
@@ -476,6 +484,9 @@ def test_what_the_stage_decides_redeploys_nothing(changes: dict[str, Any]) -> No
         {"health_path": "health"},
         {"style": PROBLEMS},
         {"style": CORS},
+        {"style": Style(caller=Caller("$context.identity.caller"))},
+        {"style": Style(caller=Caller(address="$context.authorizer.clientIp"))},
+        {"style": Style(asks=Asks.SIGNATURE)},
     ],
     ids=lambda more: next(iter(more)),
 )

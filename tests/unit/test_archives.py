@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,13 +13,16 @@ import pytest
 
 from components import archives, limiter_rules
 from components.archives import LayerBuildError, Target
+from components.authorizer import LAYER_LOCK, MODULES, SETTINGS_FILE
+from components.authorizer_args import AuthorizerKind
 from components.limiter import HANDLER_MODULES, SHARED_MODULES
 from local.makers.compute import zipped
 from sluice import tokens
 from sluice.limiter import rules, sets
 from sluice.limiter.windows import Calendar, WindowKind, WindowPeriod
 
-AUTHORIZER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/handlers/token_authorizer.py"]
+AUTHORIZER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/tokens.py", SETTINGS_FILE]
+"""What the archives of both built-in authorizers hold, beside the modules of each."""
 CONSUMER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/handlers/consumer.py"]
 PACKAGES = str(Path(aws_lambda_powertools.__file__).parent.parent)
 Install = Callable[[Path, Target, Path], None]
@@ -62,7 +66,11 @@ def run_isolated(program: str, path: list[str]) -> str:
     """Run a program that sees the standard library and the path, as a function in Lambda does."""
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", f"import sys\nsys.path[:0] = {path!r}\n{program}"],
-        env={"AWS_LAMBDA_FUNCTION_NAME": "f", "PATH": os.environ["PATH"]},
+        env={
+            "AWS_LAMBDA_FUNCTION_NAME": "f",
+            "SLUICE_METRIC_NAMESPACE": "Sluice",
+            "PATH": os.environ["PATH"],
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -71,12 +79,42 @@ def run_isolated(program: str, path: list[str]) -> str:
     return done.stdout
 
 
-def token_archive() -> pulumi.AssetArchive:
+SECRET = "s" * 32
+AUTHORIZER_SETTINGS: dict[AuthorizerKind, dict[str, object]] = {
+    AuthorizerKind.TOKEN: {
+        "proxy": {
+            "address_header": "x-client-ip",
+            "secret_header": "x-origin-secret",
+            "secrets": [tokens.digest(SECRET)],
+        },
+        "tokens": [{"name": "ann", "sha256": tokens.digest("one"), "expires": None}],
+    },
+    AuthorizerKind.JWT: {
+        "proxy": None,
+        "issuer": "https://issuer.example.com",
+        "jwks_uri": None,
+        "audiences": ["sluice"],
+        "scopes": [],
+        "algorithms": ["RS256", "ES256", "EdDSA"],
+        "leeway_seconds": 30,
+        "key_max_age_seconds": 3600,
+        "required_claims": {},
+        "principal_claim": "sub",
+        "claims": {},
+    },
+}
+
+
+def authorizer_archive(kind: AuthorizerKind) -> pulumi.AssetArchive:
     return archives.handler_archive(
-        modules=["token_authorizer"],
+        modules=MODULES[kind],
         shared=["tokens"],
-        generated={"sluice/handlers/token_digests.json": json.dumps({"ann": tokens.digest("one")})},
+        generated={SETTINGS_FILE: json.dumps(AUTHORIZER_SETTINGS[kind])},
     )
+
+
+def token_archive() -> pulumi.AssetArchive:
+    return authorizer_archive(AuthorizerKind.TOKEN)
 
 
 def test_no_cache_and_nothing_hidden_is_code(code: Path) -> None:
@@ -113,10 +151,16 @@ def test_a_folder_under_a_hidden_one_is_code_all_the_same(tmp_path: Path) -> Non
     assert [inside for inside, _ in archives.code_files(folder)] == ["a.py"]
 
 
-def test_an_archive_holds_exactly_what_was_named() -> None:
-    assert sorted(paths(token_archive())) == sorted(
-        [*AUTHORIZER, "sluice/tokens.py", "sluice/handlers/token_digests.json"]
-    )
+@pytest.mark.parametrize(
+    ("kind", "modules"),
+    [
+        (AuthorizerKind.TOKEN, {"authorizing", "emf", "token_authorizer"}),
+        (AuthorizerKind.JWT, {"authorizing", "emf", "jwt_authorizer", "key_sets"}),
+    ],
+)
+def test_an_archive_holds_exactly_what_was_named(kind: AuthorizerKind, modules: set[str]) -> None:
+    ours = {f"sluice/handlers/{each}.py" for each in modules}
+    assert set(paths(authorizer_archive(kind))) == {*AUTHORIZER, *ours}
 
 
 def test_an_archive_without_code_holds_ours_alone() -> None:
@@ -142,27 +186,71 @@ def test_a_user_cannot_replace_our_entry(tmp_path: Path) -> None:
     assert Path(entry.path) == archives.HANDLERS / "consumer.py"
 
 
+LISTING = (
+    "found = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+    "print('loaded', *sorted(found - set(sys.stdlib_module_names)))\n"
+)
+
+
+def loaded(told: str) -> set[str]:
+    """Return what a program loaded besides the standard library."""
+    (line,) = (line for line in told.splitlines() if line.startswith("loaded "))
+    return set(line.split()[1:])
+
+
 def test_the_token_authorizer_needs_the_standard_library_alone(tmp_path: Path) -> None:
+    """Also while it decides about a request that came through a proxy."""
     task = unpacked(token_archive(), tmp_path)
-    loaded = run_isolated(
+    headers = {"Authorization": ["Bearer one"], "X-Client-Ip": ["192.0.2.7"], "X-Origin-Secret": [SECRET]}
+    event = {"type": "REQUEST", "multiValueHeaders": headers, "methodArn": "arn:x/v1/POST/a"}
+    told = run_isolated(
         "before = set(sys.modules)\n"
-        "import sluice.handlers.token_authorizer as entry\n"
-        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))\n",
-        [str(task)],
+        "from sluice.handlers.token_authorizer import handler\n"
+        f"print(handler({event!r}, None)['context'])\n{LISTING}",
+        [str(task), PACKAGES],
     )
-    foreign = {name for name in loaded.split() if name not in sys.stdlib_module_names}
-    assert foreign == {"sluice"}
+    assert "{'clientIp': '192.0.2.7'}" in told.splitlines()
+    assert loaded(told) == {"sluice"}
 
 
-def test_the_token_authorizer_decides_by_the_digests_in_its_archive(tmp_path: Path) -> None:
+def test_the_token_authorizer_decides_by_the_settings_in_its_archive(tmp_path: Path) -> None:
     task = unpacked(token_archive(), tmp_path)
     told = run_isolated(
         "from sluice.handlers.token_authorizer import handler\n"
-        "event = {'type': 'TOKEN', 'authorizationToken': 'Bearer one', 'methodArn': 'arn:x/v1/POST/a'}\n"
-        "print(handler(event, None)['principalId'])\n",
+        "for token, secret in (('one', 's' * 32), ('two', 's' * 32), ('one', 't' * 32)):\n"
+        "    headers = {'Authorization': [f'Bearer {token}'], 'X-Origin-Secret': [secret]}\n"
+        "    headers |= {'X-Client-Ip': ['192.0.2.7']}\n"
+        "    event = {'type': 'REQUEST', 'multiValueHeaders': headers, 'methodArn': 'arn:x/v1/POST/a'}\n"
+        "    print('principal', handler(event, None)['principalId'])\n",
         [str(task)],
     )
-    assert told.splitlines()[-1] == "ann"
+    assert [line for line in told.splitlines() if line.startswith("principal")] == [
+        "principal ann",
+        "principal -",
+        "principal -",
+    ]
+
+
+OF_THE_JWT_LAYER = {"jwt", "cryptography", "_openssl", "cffi", "_cffi_backend", "pycparser"}
+"""Modules; ``_openssl`` is a name that cryptography gives to a part of its own."""
+
+
+def test_the_jwt_authorizer_needs_what_its_layer_holds_and_nothing_else(tmp_path: Path) -> None:
+    task = unpacked(authorizer_archive(AuthorizerKind.JWT), tmp_path)
+    event = {"type": "TOKEN", "authorizationToken": "Bearer a.b.c", "methodArn": "arn:x/v1/POST/a"}
+    told = run_isolated(
+        "before = set(sys.modules)\n"
+        "from sluice.handlers.jwt_authorizer import handler\n"
+        f"print(handler({event!r}, None)['principalId'])\n{LISTING}",
+        [str(task), PACKAGES],
+    )
+    assert "-" in told.splitlines()
+    assert {"sluice", "jwt", "cryptography"} <= loaded(told) <= {"sluice", *OF_THE_JWT_LAYER}
+
+
+def test_the_jwt_authorizer_s_layer_holds_its_packages_alone() -> None:
+    pinned = re.findall(r"^([a-z0-9-]+)==", LAYER_LOCK.read_text(), re.MULTILINE)
+    assert sorted(pinned) == ["cffi", "cryptography", "pycparser", "pyjwt"]
 
 
 def test_the_consumer_needs_nothing_of_ours_that_it_does_not_ship(tmp_path: Path, code: Path) -> None:

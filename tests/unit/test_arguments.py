@@ -72,6 +72,7 @@ def test_an_absent_argument_is_no_problem() -> None:
         *arguments.filled(absent, "n", "because"),
         *arguments.flag(absent, "n"),
         *arguments.text_map(absent, "n"),
+        *arguments.matching_each(absent, "n", re.compile("a"), "a"),
         *arguments.shared(absent),
     ]
 
@@ -266,6 +267,32 @@ def test_a_list_of_texts_is_checked_one_by_one() -> None:
     assert [*arguments.texts({"t": "a"}, "t", pattern, "letters a")] == [
         Problem("t", "a", "a list of letters a")
     ]
+
+
+def test_each_text_of_a_list_matches_or_is_not_known_yet(output: pulumi.Output[str]) -> None:
+    pattern = re.compile("a+")
+    assert not [*arguments.matching_each({"t": []}, "t", pattern, "letters a")]
+    assert not [*arguments.matching_each({"t": ["a", output, "aa"]}, "t", pattern, "letters a")]
+
+
+def test_each_text_of_a_list_that_does_not_match_as_a_whole_is_named_by_its_place(
+    output: pulumi.Output[str],
+) -> None:
+    values = ["b", output, "a", 5, None, "a\n", ["a"], ""]
+    found = [*arguments.matching_each({"t": values}, "t", re.compile("a+"), "letters a")]
+    assert found == [Problem(f"t[{index}]", values[index], "letters a") for index in (0, 3, 4, 5, 6, 7)]
+
+
+@pytest.mark.parametrize("value", ["a", 5, {"a": "a"}, True, ("a",)])
+def test_a_list_of_texts_or_outputs_is_nothing_else(value: object) -> None:
+    assert [*arguments.matching_each({"t": value}, "t", re.compile("a+"), "letters a")] == [
+        Problem("t", value, "a list of letters a")
+    ]
+
+
+def test_a_list_that_is_an_output_itself_is_none(output: pulumi.Output[str]) -> None:
+    (problem,) = arguments.matching_each({"t": output}, "t", re.compile("a+"), "letters a")
+    assert (problem.path, problem.allowed) == ("t", "a list of letters a")
 
 
 def test_counts_are_whole_numbers_by_names_that_match() -> None:
@@ -488,6 +515,46 @@ def test_a_problem_hides_every_token_that_it_would_show() -> None:
     told = str(Problem(f"tokens.{token}", [token], f"not {token}", f"drop {token}"))
     assert token.removeprefix(tokens.PREFIX) not in told
     assert told.count(f"{tokens.PREFIX}(hidden)") == 4
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "proxy",
+        "proxy.secrets",
+        "proxy.secrets[1]",
+        "proxy.secret",
+        "proxy.secret_header",
+        "proxy.address_header.more",
+        "front_door.proxy.secrets[0]",
+        "sluice:proxy.secrets",
+        "sluice:proxy",
+        "environment.PASSWORD",
+        "consumer.environment.PASSWORD",
+        "sluice:consumer.environment.PASSWORD",
+    ],
+)
+def test_a_problem_of_what_holds_secrets_shows_no_value(path: str) -> None:
+    for value in ("hush", ["hush"], {"secrets": ["hush"]}):
+        told = str(Problem(path, value, "another"))
+        assert "hush" not in told
+        assert told.startswith(f"{path} = {arguments.HIDDEN}\n")
+    assert str(Problem(path, None, "a value")).startswith(f"{path} = (not set)\n"), "that is no secret"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "proxy.address_header",
+        "sluice:proxy.address_header",
+        "proxy_name",
+        "http_proxy",
+        "environments",
+        "a.b",
+    ],
+)
+def test_a_problem_of_anything_else_shows_its_value(path: str) -> None:
+    assert str(Problem(path, "shown", "another")).startswith(f"{path} = 'shown'\n")
 
 
 def test_an_output_is_not_looked_into(output: pulumi.Output[str]) -> None:

@@ -147,6 +147,47 @@ def test_what_does_not_count_is_seen_and_nothing_else(values: dict[str, Any]) ->
     assert limiter.blocked() == {}
 
 
+NOWHERE = "-"
+"""The address of a request that was refused before anybody looked at where it came from."""
+
+
+def test_a_request_of_which_nobody_knows_the_address_counts_for_nobody() -> None:
+    limiter = Limiter()
+    tally = limiter.run(*(event(NOWHERE, status="403") for _ in range(50)), event(BOB))
+    assert tally == Tally(events=51, requests=51, counted=1, unattributed=50, clients=1)
+    assert limiter.counted() == {BOB: 1}
+    assert limiter.blocked() == {}
+    assert limiter.kept == [], "it is a line of the access log like any other"
+
+
+def test_a_delivery_of_requests_without_an_address_touches_no_client() -> None:
+    limiter = Limiter()
+    tally = limiter.run(event(NOWHERE, NOW - 7_000), event(NOWHERE))
+    assert (tally.unattributed, tally.clients, tally.lag) == (2, 0, 7_000)
+    assert limiter.counters.items == {}
+    assert limiter.counters.markers == {}
+
+
+@pytest.mark.parametrize("values", [*UNCOUNTED, {"waf": "WAF_BLOCK"}], ids=str)
+def test_what_would_not_count_anyway_needs_no_address(values: dict[str, Any]) -> None:
+    limiter = Limiter()
+    tally = limiter.run(*(event(NOWHERE, **values) for _ in range(50)))
+    assert (tally.events, tally.unattributed, tally.malformed) == (50, 0, [])
+    assert limiter.kept == []
+
+
+def test_a_request_without_an_address_is_one_however_much_its_route_weighs() -> None:
+    limiter = Limiter(Rules((LONG,), counting=Counting(weights={"/export": 4, "/free": 0})))
+    tally = limiter.run(event(NOWHERE, route="/export"), event(NOWHERE, route="/free"))
+    assert tally.unattributed == 1
+
+
+@pytest.mark.parametrize("allow", ["192.0.2.0/24", "0.0.0.0/0"])
+def test_a_client_that_is_allowed_is_not_one_whose_address_is_not_known(allow: str) -> None:
+    tally = Limiter(Rules((SHORT,), allow=(allow,))).run(event(ANN), event(NOWHERE))
+    assert (tally.requests, tally.counted, tally.unattributed) == (2, 0, 1)
+
+
 def test_a_request_counts_as_much_as_its_route_weighs() -> None:
     limiter = Limiter(Rules((LONG,), counting=Counting(weights={"/export": 4})))
     tally = limiter.run(event(route="/export"), event())
@@ -319,7 +360,8 @@ MALFORMED = [
     log_line().replace('"ip":"192.0.2.7"', '"ip":192'),
     log_line().replace('"ip":"192.0.2.7",', ""),
     log_line()[:-1] + ',"more":"x"}',
-    log_line(ip="-"),
+    log_line(ip=""),
+    log_line(ip="--"),
     log_line(ip="192.0.2.256"),
     log_line(ip="192.0.2.7, 198.51.100.8"),
     log_line(ip="fe80::1%eth0"),

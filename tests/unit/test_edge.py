@@ -13,7 +13,13 @@ from local.exchange import Exchange, first_context, passes
 from local.gateway_responses import Answer
 from local.stage_cache import Visit, Wish
 from local.stages import StageSettings
-from local.standin.integration import CACHED_HEADER, DOMAIN_HEADER, FAULT_HEADER
+from local.standin.integration import (
+    ARRIVAL_HEADER,
+    CACHED_HEADER,
+    DOMAIN_HEADER,
+    FAULT_HEADER,
+    LEARNED_HEADER,
+)
 from local.waf import Rates, parse
 
 SETTINGS = StageSettings(None, "", ("/", "/orders/{id}"), {}, api_name="shop")
@@ -46,7 +52,17 @@ def test_a_header_of_the_request_goes_through(header: str) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["Connection", "Host", "CONTENT-LENGTH", "X-Edge-Context", "x-edge-fault", "X-Forwarded-For", "TE"],
+    [
+        "Connection",
+        "Host",
+        "CONTENT-LENGTH",
+        "X-Edge-Context",
+        "x-edge-fault",
+        "x-edge-learned",
+        "X-Edge-Arrival",
+        "X-Forwarded-For",
+        "TE",
+    ],
 )
 def test_a_header_of_the_connection_or_of_the_edge_does_not(header: str) -> None:
     assert not passes(header)
@@ -146,12 +162,47 @@ def test_every_value_of_a_header_goes_inside_and_nothing_that_is_the_edge_s() ->
     )
     inside = exchange(request=make_mocked_request("GET", "/", headers=headers)).headers_inside()
 
+    del inside[ARRIVAL_HEADER]
     assert sorted(inside.items()) == [
         ("X-A", "1"),
         ("X-A", "2"),
         ("X-Forwarded-For", "192.0.2.1"),
         (DOMAIN_HEADER, "h"),
     ]
+
+
+def test_what_the_client_called_goes_inside_as_it_was() -> None:
+    headers = CIMultiDict(
+        [("x-A", "1"), ("X-a", "2"), ("Host", "h:81"), ("x-forwarded-for", "::1"), ("x-forwarded-for", "::2")]
+    )
+    request = make_mocked_request("GET", "/abc/v1/orders/%37?a=1", headers=headers)
+    place = replace(PLACE, path="/orders/%37", domain="h", base_path="/shop")
+    made = Exchange(request, place, SETTINGS, first_context(request, place, 1_700_000_000.5))
+    made.context["identity"]["sourceIp"] = "192.0.2.1"
+
+    inside = made.headers_inside()
+
+    assert [each for each in inside.items() if each[0].lower() == "x-a"] == [("x-A", "1"), ("x-A", "2")]
+    arrival = json.loads(inside[ARRIVAL_HEADER])
+    context = arrival.pop("context")
+    assert arrival.pop("names")[:3] == ["x-A", "X-a", "Host"]
+    assert arrival == {
+        "host": "h:81",
+        "target": "/abc/v1/orders/%37",
+        "path": "/shop/orders/%37",
+        "forwarded": ["::1", "::2"],
+    }
+    assert context == {
+        "requestId": made.context["requestId"],
+        "extendedRequestId": made.context["requestId"],
+        "requestTime": "14/Nov/2023:22:13:20 +0000",
+        "requestTimeEpoch": 1_700_000_000_500,
+        "path": "/shop/orders/%37",
+        "protocol": "HTTP/1.1",
+        "domainName": "h",
+        "domainPrefix": "h",
+        "identity": {"sourceIp": "192.0.2.1", "userAgent": None},
+    }
 
 
 @pytest.mark.parametrize(
@@ -189,6 +240,23 @@ def test_a_request_that_was_refused_before_its_integration_did_not_pass() -> Non
     assert not made.passed
     assert made.context["requestId"] == "r-3"
     assert "integration" not in made.context
+
+
+def test_who_was_refused_is_learned_and_what_was_known_stays() -> None:
+    made = exchange()
+    learned = {"authorizer": {"principalId": "ann"}, "identity": {"caller": "AIDA"}}
+    made.learn({}, {FAULT_HEADER: "ACCESS_DENIED", LEARNED_HEADER: json.dumps(learned)})
+
+    assert not made.passed
+    assert made.context["authorizer"] == {"principalId": "ann"}
+    assert made.context["identity"] == {"sourceIp": "192.0.2.1", "userAgent": None, "caller": "AIDA"}
+
+
+def test_who_signed_a_request_that_passed_is_learned_beside_its_address() -> None:
+    made = exchange()
+    made.learn({"requestId": "r-5", "identity": {"userArn": "arn:ann"}}, {})
+
+    assert made.context["identity"] == {"sourceIp": "192.0.2.1", "userAgent": None, "userArn": "arn:ann"}
 
 
 def test_a_request_that_failed_in_its_integration_did_not_pass() -> None:
@@ -265,6 +333,23 @@ def test_what_the_web_acl_blocks_is_answered_by_it_or_by_the_gateway_response(
     assert (answer.status, answer.body) == (status, body)
     assert made.context["wafResponseCode"] == "WAF_BLOCK"
     assert made.context["webaclArn"] == "arn:acl"
+
+
+def test_the_web_acl_sees_the_headers_of_a_request() -> None:
+    secret = {
+        "ByteMatchStatement": {
+            "SearchString": b"secret",
+            "FieldToMatch": {"SingleHeader": {"Name": "x-origin-secret"}},
+            "PositionalConstraint": "EXACTLY",
+            "TextTransformations": [{"Priority": 0, "Type": "NONE"}],
+        }
+    }
+    rule = {"Name": "r", "Priority": 0, "Statement": secret, "Action": {"Block": {}}}
+    described = {"ARN": "arn:acl", "DefaultAction": {"Allow": {}}, "Rules": [rule]}
+    guarded = replace(SETTINGS, web_acl=parse(described, {}, {}, Rates()))
+
+    assert filtered(exchange(guarded, a_request(X_Origin_Secret="secret")))
+    assert not filtered(exchange(guarded, a_request(X_Origin_Secret="secrets")))
 
 
 def test_what_the_web_acl_allows_goes_on() -> None:

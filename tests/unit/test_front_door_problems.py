@@ -22,6 +22,12 @@ DOMAIN: dict[str, Any] = {"domain_name": "api.example.com", "certificate_arn": C
 API: dict[str, Any] = {"api_id": "a1b2c3d4e5", "api_name": "shop", "root_resource_id": "abc123def4"}
 THEIRS: dict[str, Any] = {"queue_arn": QUEUE, "queue_url": URL}
 READ: dict[str, Any] = {"path": "a", "url": "https://b.example.com/a"}
+POOL = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_Abc123"
+DECIDERS: list[dict[str, Any]] = [
+    {"authorizer_function_arn": FUNCTION},
+    {"authorizer_user_pool_arns": [POOL]},
+    {"iam_authorization": True},
+]
 FIFO_ROUTE: dict[str, Any] = {"path": "a", "group_id": "body.a", "deduplication_id": "body.b"}
 PLAN: dict[str, Any] = {"name": "gold"}
 
@@ -68,7 +74,9 @@ ROUTES_GOOD: list[dict[str, Any]] = [
     route(path="a/{b}", attributes={"b": "path.b"}, group_id="path.b"),
     route(attributes={"a": "body.a[0].b", "c": "context.authorizer.tenant"}),
     route(attributes={f"a{index}": "text.x" for index in range(8)}),
-    {**route(attributes={f"a{index}": "text.x" for index in range(7)}), "authorizer_function_arn": FUNCTION},
+    *[{**route(attributes={f"a{index}": "text.x" for index in range(7)}), **each} for each in DECIDERS],
+    {**route(attributes={f"a{index}": "text.x" for index in range(8)}), "iam_authorization": False},
+    route(attributes={"who": "context.claims.cognito:username", "arn": "context.user_arn"}),
     route(group_id="header.X-Tenant"),
     route(delay_seconds=0),
     route(delay_seconds=900),
@@ -234,11 +242,14 @@ ROUTES_BAD: list[Wrong] = [
         for name in ("requestId", "sourceIp", "principal")
     ],
     ("routes[0].attributes", "9 attributes", route(attributes={f"a{i}": "text.x" for i in range(9)})),
-    (
-        "routes[0].attributes",
-        "8 attributes",
-        {**route(attributes={f"a{i}": "text.x" for i in range(8)}), "authorizer_function_arn": FUNCTION},
-    ),
+    *[
+        (
+            "routes[0].attributes",
+            "8 attributes",
+            {**route(attributes={f"a{i}": "text.x" for i in range(8)}), **each},
+        )
+        for each in DECIDERS
+    ],
     *each_wrong("routes[0].group_id", "group_id", ["text.a b", f"text.{'x' * 129}"], route),
     ("routes[0].group_id", "tenant", route(group_id="tenant")),
     ("routes[0].group_id", "path.b", route(group_id="path.b")),

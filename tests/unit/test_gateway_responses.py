@@ -55,6 +55,11 @@ def test_a_fault_that_nothing_is_deployed_for_is_answered_as_api_gateway_does(ki
         }
 
 
+def test_a_fault_may_be_of_another_error_than_others_of_its_type() -> None:
+    answer = fault(NOTHING_DEPLOYED, "DEFAULT_4XX", CONTEXT, {"errorType": "IncompleteSignatureException"})
+    assert answer.headers["x-amzn-ErrorType"] == "IncompleteSignatureException"
+
+
 def test_a_response_without_a_template_has_api_gateways_own() -> None:
     bare = {"responseType": "DEFAULT_4XX", "responseTemplates": None}
     assert json.loads(fault(settings(bare), "REQUEST_TOO_LARGE", CONTEXT).body) == {

@@ -131,6 +131,32 @@ def test_lines_that_are_none_are_kept_in_the_bucket_and_told_without_what_they_h
     assert len(bucket.objects) == 1
 
 
+def test_requests_of_which_nobody_knows_the_address_are_told_and_are_no_dead_letters(
+    stores: Stores, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = log_line("-", NOW, status="403")
+    delivery = payload(nowhere, log_line(ANN, NOW), nowhere, log_line("-", NOW, route="/health"))
+    ingest.handler(delivery, NO_CONTEXT)
+    lines, metrics = printed(capsys)
+    assert lines == []
+    assert (metrics["RequestsSeen"], metrics["RequestsCounted"], metrics["RequestsUnattributed"]) == (4, 1, 2)
+    assert "LinesMalformed" not in metrics
+    assert stores.counters.items.keys() == {ANN}
+    assert "s3" not in stores.clients, "it would have been asked for"
+
+
+def test_a_delivery_that_comes_again_tells_its_requests_without_an_address_once(
+    stores: Stores, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivery = payload(log_line(ANN, NOW), log_line(BOB, NOW), log_line("-", NOW))
+    told = []
+    for _ in range(2):
+        ingest.handler(delivery, NO_CONTEXT)
+        _, metrics = printed(capsys)
+        told.append(metrics.get("RequestsUnattributed"))
+    assert told == [1, None]
+
+
 def test_without_strange_lines_there_is_no_client_of_s3(stores: Stores) -> None:
     ingest.handler(payload(log_line(ANN, NOW)), NO_CONTEXT)
     assert "s3" not in stores.clients, "it would have been asked for"

@@ -14,6 +14,7 @@ from components.arguments import Problem
 from sluice.limiter import rules
 from sluice.limiter.clients import Identity
 from sluice.limiter.rules import Counting, Override, Rules
+from sluice.limiter.sets import CAPACITY
 from sluice.limiter.windows import DAY, Calendar, Rolling, Window, WindowPeriod
 
 HOUR: dict[str, Any] = {"name": "hour", "limit": 100, "length_seconds": 3600}
@@ -276,13 +277,15 @@ def test_limits_are_compared_in_every_place_where_they_are() -> None:
     assert [each.path for each in found] == ["windows[1].limit", "ipv6_site_limits", "overrides[0].limits"]
 
 
-def test_too_many_allowed_networks_of_a_family_are_refused() -> None:
-    v4 = [f"10.{each // 256}.{each % 256}.0/24" for each in range(10_001)]
-    v6 = [f"2001:db8:{each:x}::/48" for each in range(10_000)]
+def test_too_many_allowed_networks_of_a_family_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CAPACITY == 10_000, "AWS WAF quotas"
+    monkeypatch.setattr(limiter_rules, "CAPACITY", 30)
+    v4 = [f"10.0.{each}.0/24" for each in range(31)]
+    v6 = [f"2001:db8:{each:x}::/48" for each in range(30)]
     assert problems(allow=[*v4[:-1], *v6]) == []
     (found,) = problems(allow=[*v4, *v6])
-    assert (found.path, found.value) == ("allow", "10001 of IPv4")
-    assert found.allowed == "at most 10000 CIDRs of a family"
+    assert (found.path, found.value) == ("allow", "31 of IPv4")
+    assert found.allowed == "at most 30 CIDRs of a family"
 
 
 def test_a_thousand_overrides_are_as_many_as_there_may_be() -> None:

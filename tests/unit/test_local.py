@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from botocore.credentials import Credentials
 
 from local import demo_checks, watch
+from local.callers import Callers, IamUser, Proxy, Tenant
 from local.client import Sent
 from local.program import Deployment, StackFileError, stack_config
 from local.say import Say
-from local.stack import AUTHORIZER_KEY, LocalStack, with_token
-from sluice import tokens
+from local.stack import LocalStack
 
 URL = "http://127.0.0.1:4566/abc/v1/messages"
 
@@ -108,44 +109,47 @@ def test_what_only_resembles_something_encrypted_is_read(value: str, project: Pa
     assert stack_config("two", project)["sluice:a"] == value
 
 
-def test_a_stack_that_wants_a_token_gets_one_of_its_own() -> None:
-    config, token = with_token({AUTHORIZER_KEY: '{"kind": "token"}', "other": "kept"})
-    assert token is not None
-    assert json.loads(config[AUTHORIZER_KEY]) == {"kind": "token", "tokens": {"local": tokens.digest(token)}}
-    assert config["other"] == "kept"
-    assert token not in str(config)
+def deployed(callers: Callers, url: str = URL) -> LocalStack:
+    outputs = {"url": url, "invoke_url": "http://127.0.0.1:4566/abc/v1"}
+    return LocalStack(Deployment("one", outputs, [], 0.0), callers)
 
 
-@pytest.mark.parametrize("known", [{"ann": "d"}, {"ann": "d", "local": "old"}])
-def test_a_token_that_is_set_stays_known(known: dict[str, str]) -> None:
-    given = {AUTHORIZER_KEY: json.dumps({"kind": "token", "tokens": known})}
-    config, token = with_token(given)
-    kept = json.loads(config[AUTHORIZER_KEY])["tokens"]
-    assert kept == {**known, "local": tokens.digest(token or "")}
-    assert json.loads(given[AUTHORIZER_KEY])["tokens"] == known, "what was given is not to be changed"
+PROXY = Proxy("X-Client-Ip", "X-Origin-Secret", "s3cret")
 
 
 @pytest.mark.parametrize(
-    "section",
-    ['{"kind": "none"}', "{}", "{not json", "5", "[]", '{"kind": "token", "tokens": [1]}', '"token"'],
+    ("callers", "shown"),
+    [
+        (Callers(), []),
+        (Callers("sluice_abc"), ["Authorization: Bearer sluice_abc"]),
+        (Callers(tenant=Tenant("ann", "k")), ["X-Tenant: ann", "X-Tenant-Key: k"]),
+        (
+            Callers("sluice_abc", proxy=PROXY),
+            ["X-Client-Ip: 192.0.2.1", "X-Origin-Secret: s3cret", "Authorization: Bearer sluice_abc"],
+        ),
+    ],
 )
-def test_any_other_stack_is_left_to_the_programs_own_checks(section: str) -> None:
-    assert with_token({AUTHORIZER_KEY: section}) == ({AUTHORIZER_KEY: section}, None)
-    assert with_token({}) == ({}, None)
+def test_a_command_line_is_ready_to_paste(callers: Callers, shown: list[str]) -> None:
+    words = shlex.split(watch.curl(deployed(callers)))
 
-
-def deployed(token: str | None) -> LocalStack:
-    return LocalStack(Deployment("one", {"url": URL}, [], 0.0), token)
-
-
-@pytest.mark.parametrize("token", [None, "sluice_abc"])
-def test_a_command_line_is_ready_to_paste(token: str | None) -> None:
-    words = shlex.split(watch.curl(deployed(token)))
     assert words[:3] == ["curl", "-i", URL]
     assert json.loads(words[words.index("-d") + 1]) == {"hello": "world"}
     headers = [words[index + 1] for index, word in enumerate(words) if word == "-H"]
-    authorization = [f"Authorization: Bearer {token}"] if token else []
-    assert headers == ["Content-Type: application/json", *authorization]
+    assert headers == ["Content-Type: application/json", *shown]
+
+
+def test_a_command_line_is_signed_where_callers_have_to_sign() -> None:
+    words = shlex.split(watch.curl(deployed(Callers(permitted=IamUser("ann", "arn", Credentials("k", "s"))))))
+
+    assert words[words.index("--aws-sigv4") + 1] == "aws:amz:us-east-1:execute-api"
+    assert words[words.index("--user") + 1] == "k:s"
+
+
+def test_a_command_line_for_a_domain_goes_to_where_it_is_served() -> None:
+    words = shlex.split(watch.curl(deployed(Callers(), "https://api.example.com/shop/messages")))
+
+    assert words[:3] == ["curl", "-i", "http://127.0.0.1:4566/shop/messages"]
+    assert "Host: api.example.com" in words
 
 
 def logged(**more: Any) -> str:

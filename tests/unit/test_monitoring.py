@@ -31,6 +31,7 @@ from handlers.enforcement import Report
 
 from ..component.recording import ALARM, Plan, plan_of
 from .aws_metrics import (
+    AUTHORIZER_COUNTS,
     CONSUMER_COUNTS,
     DOOR_NAMESPACE,
     ENFORCER_COUNTS,
@@ -58,13 +59,13 @@ LIMITER: LimiterNames = {
 }
 ALL: DashboardArgs = {
     "front_door": FRONT_DOOR,
-    "authorizer": {"function": "guard"},
+    "authorizer": {"function": "guard", "ours": True},
     "limiter": LIMITER,
     "consumer": {"function": "worker"},
 }
 ALARMS = {
     "front_door": front_door_metrics.alarms(FRONT_DOOR, ["orders-", "theirs-"], Limits()),
-    "authorizer": authorizer.alarms({"function": "guard"}),
+    "authorizer": authorizer.alarms({"function": "guard", "ours": True}),
     "limiter": limiter_metrics.alarms(LIMITER),
     "consumer": consumer.alarms({"function": "worker"}),
 }
@@ -203,7 +204,16 @@ def test_the_metrics_of_the_consumer_are_those_that_it_counts() -> None:
 
 
 FULL_TALLY = Tally(
-    events=9, repeated=1, malformed=["x"], requests=8, counted=8, clients=2, lag=1, started=1, extended=1
+    events=9,
+    repeated=1,
+    malformed=["x"],
+    requests=8,
+    counted=7,
+    unattributed=1,
+    clients=2,
+    lag=1,
+    started=1,
+    extended=1,
 )
 FULL_REPORT = Report(block_lag=1, release_lag=1)
 
@@ -219,7 +229,12 @@ def test_the_metrics_of_the_limiter_are_those_that_its_functions_count() -> None
     ids=lambda metric: f"{metric.dimensions['service']}-{metric.name}",
 )
 def test_a_metric_of_ours_is_looked_for_where_the_function_is_that_counts_it(metric: Metric) -> None:
-    counts = {"worker": CONSUMER_COUNTS, "ingest": INGEST_COUNTS, "enforcer": ENFORCER_COUNTS}
+    counts = {
+        "guard": AUTHORIZER_COUNTS,
+        "worker": CONSUMER_COUNTS,
+        "ingest": INGEST_COUNTS,
+        "enforcer": ENFORCER_COUNTS,
+    }
     assert metric.name in counts[str(metric.dimensions["service"])]
 
 

@@ -7,8 +7,18 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import alarm_topic, authorizer, consumer, dashboard, encryption_key, front_door_args, limiter
+from components import (
+    alarm_topic,
+    authorizer,
+    authorizer_args,
+    consumer,
+    dashboard,
+    encryption_key,
+    front_door_args,
+    limiter,
+)
 from components.arguments import Problem
+from components.authorizer_args import OF_KINDS, AuthorizerKind
 from sluice import cli, tokens
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +30,15 @@ DIGEST = tokens.digest("any")
 OTHER_DIGEST = tokens.digest("other")
 TOKEN = f"{tokens.PREFIX}{'Zk3-_x9Q' * 5}abc"
 GUARDED: dict[str, Any] = {"authorizer_function_arn": FUNCTION}
-TOKENS: dict[str, Any] = {"kind": "token", "tokens": {"ann": DIGEST}}
+ANN: dict[str, Any] = {"name": "ann", "sha256": DIGEST}
+TOKENS: dict[str, Any] = {"kind": "token", "tokens": [ANN]}
+FUNCTIONS: dict[str, Any] = {"kind": "function", "function_arn": FUNCTION}
+JWT: dict[str, Any] = {"kind": "jwt", "issuer": "https://issuer.example.com", "audiences": ["api"]}
+POOL = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_aB3dE5fG7"
+COGNITO: dict[str, Any] = {"kind": "cognito", "user_pool_arns": [POOL]}
+ROLE = "arn:aws:iam::123456789012:role/sender"
+SECRET = "a-secret-of-the-proxy-0123456789abcdef"
+PROXY = {"address_header": "CF-Connecting-IP", "secrets": [SECRET]}
 
 Problems = Callable[[Any], list[Problem]]
 
@@ -116,40 +134,214 @@ FRONT_DOOR_BAD: list[tuple[str, dict[str, Any]]] = [
 
 AUTHORIZER_GOOD: list[dict[str, Any]] = [
     {"kind": "none"},
-    {"kind": "none", "tokens": {}},
-    {"kind": "function", "function_arn": FUNCTION},
+    {"kind": "none", "tokens": [], "claims": {}},
+    FUNCTIONS,
     {"kind": "function", "function_arn": f"{FUNCTION}:live"},
     {"kind": "function", "function_arn": OUTPUT, "cache_ttl_seconds": 0},
+    {**FUNCTIONS, "identity_sources": ["header.X-Tenant", "query.tenant", "context.source_ip"]},
     TOKENS,
-    {"kind": "token", "tokens": {"a": DIGEST, "b-2_c": OTHER_DIGEST}, "cache_ttl_seconds": 3600},
+    {
+        "kind": "token",
+        "tokens": [ANN, {"name": "b-2_c", "sha256": OTHER_DIGEST}],
+        "cache_ttl_seconds": 3600,
+        "proxy": PROXY,
+    },
+    {"kind": "token", "tokens": [ANN, {"name": "ann", "sha256": OTHER_DIGEST}]},
+    *[
+        {"kind": "token", "tokens": [{**ANN, "expires": each}]}
+        for each in (
+            "2027-03-31T00:00:00Z",
+            "2027-03-31T02:00:00+02:00",
+            "2027-03-31 00:00:00.5Z",
+            "20270331T000000Z",
+            "0001-01-01T00:00:00+23:59",
+            "9999-12-31T23:59:59-23:59",
+            None,
+        )
+    ],
+    {
+        "kind": "token",
+        "tokens": [{"name": f"t{each}", "sha256": tokens.digest(str(each))} for each in range(1000)],
+    },
+    JWT,
+    {
+        **JWT,
+        "jwks_uri": "https://keys.example.net:8443/x?v=2",
+        "scopes": ["api/read", "openid"],
+        "algorithms": ["RS256", "ES256", "EdDSA"],
+        "leeway_seconds": 0,
+        "key_max_age_seconds": 60,
+        "required_claims": {"token_use": "access", "https://example.com/tenant": "blue and red"},
+        "principal_claim": "https://example.com/user",
+        "claims": {"tenant": "https://example.com/tenant", "_a1": "b"},
+        "architecture": "arm64",
+        "cache_ttl_seconds": 0,
+        "proxy": PROXY,
+    },
+    {**JWT, "leeway_seconds": 300, "key_max_age_seconds": 86_400, "audiences": ["a" * 256, OUTPUT]},
+    {**JWT, "audiences": [str(each) for each in range(20)], "architecture": "x86_64"},
+    {"kind": "jwt", "issuer": OUTPUT, "jwks_uri": OUTPUT, "audiences": [OUTPUT]},
+    *[
+        {**JWT, "issuer": each}
+        for each in (
+            "https://issuer.example.com/",
+            "https://issuer.example.com:8443/tenant/v2.0",
+            "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_aB3dE5fG7",
+            "http://127.0.0.1:8080",
+            "http://localhost/issuer",
+        )
+    ],
+    COGNITO,
+    {"kind": "cognito", "user_pool_arns": [POOL, OUTPUT], "scopes": ["openid"]},
+    {"kind": "iam"},
+    {"kind": "iam", "callers": [ROLE, "arn:aws:iam::123456789012:root", OUTPUT]},
     *[{**TOKENS, **each} for each in SHARED_GOOD],
 ]
+NO_ISSUERS: list[object] = [
+    "",
+    "issuer.example.com",
+    "http://issuer.example.com",
+    "http://127.0.0.1.example.com",
+    "http://127.0.0.1:@issuer.example.com",
+    "http://localhost:80@issuer.example.com",
+    "https://",
+    "https://user@issuer.example.com",
+    "https://issuer.example.com?a=b",
+    "https://issuer.example.com#a",
+    "https://issuer.example.com/a b",
+    "https://issuer.example.com:port",
+    " https://issuer.example.com",
+    "https://issuer.example.com\n",
+    "HTTPS://issuer.example.com",
+    "https://\u2100.example.com",
+    "ftp://issuer.example.com",
+    f"https://issuer.example.com/{'x' * 501}",
+    5,
+    ["https://issuer.example.com"],
+]
 AUTHORIZER_BAD: list[tuple[str, dict[str, Any]]] = [
-    ("kind", {"kind": "jwt"}),
+    *[("kind", {"kind": each}) for each in ("JWT", "", "oidc", True)],
     ("kind", {"kind": ["token"]}),
     ("kind", {"kind": {}}),
-    ("cache_ttl_seconds", {"kind": "none", "cache_ttl_seconds": 3601}),
-    ("cache_ttl_seconds", {"kind": "none", "cache_ttl_seconds": -1}),
+    ("cache_ttl_seconds", {**FUNCTIONS, "cache_ttl_seconds": 3601}),
+    ("cache_ttl_seconds", {**TOKENS, "cache_ttl_seconds": -1}),
+    ("cache_ttl_seconds", {**JWT, "cache_ttl_seconds": "60"}),
     ("function_arn", {"kind": "function"}),
     ("function_arn", {"kind": "function", "function_arn": "guard"}),
     ("function_arn", {"kind": "function", "function_arn": KEY}),
-    ("function_arn", {"kind": "none", "function_arn": FUNCTION}),
-    ("function_arn", {**TOKENS, "function_arn": OUTPUT}),
+    ("identity_sources", {**FUNCTIONS, "identity_sources": []}),
+    ("identity_sources", {**FUNCTIONS, "identity_sources": "header.A"}),
+    ("identity_sources[1]", {**FUNCTIONS, "identity_sources": ["header.A", "path.id"]}),
     ("tokens", {"kind": "token"}),
+    ("tokens", {"kind": "token", "tokens": []}),
     ("tokens", {"kind": "token", "tokens": {}}),
-    ("tokens", {"kind": "token", "tokens": [DIGEST]}),
-    ("tokens", {"kind": "none", "tokens": {"ann": DIGEST}}),
-    ("tokens", {"kind": "function", "function_arn": FUNCTION, "tokens": {"ann": DIGEST}}),
-    ("tokens", {"kind": "token", "tokens": {"Ann": DIGEST}}),
-    ("tokens", {"kind": "token", "tokens": {"": DIGEST}}),
-    ("tokens", {"kind": "token", "tokens": {"ann": DIGEST, "bob-": OTHER_DIGEST}}),
-    ("tokens", {"kind": "token", "tokens": {None: 5}}),
-    ("tokens.5", {"kind": "token", "tokens": {5: 6}}),
-    ("tokens.ann", {"kind": "token", "tokens": {"ann": "a" * 63}}),
-    ("tokens.ann", {"kind": "token", "tokens": {"ann": DIGEST.upper()}}),
-    ("tokens.ann", {"kind": "token", "tokens": {"ann": None}}),
-    ("tokens.ann", {"kind": "token", "tokens": {"ann": TOKEN}}),
-    ("tokens.ann", {"kind": "token", "tokens": {"ann": [DIGEST], "bob": DIGEST}}),
+    ("tokens", {"kind": "token", "tokens": {"ann": DIGEST}}),
+    *[("tokens", {"kind": "token", "tokens": each}) for each in (DIGEST, 5)],
+    (
+        "tokens",
+        {
+            "kind": "token",
+            "tokens": [{"name": f"t{n}", "sha256": tokens.digest(str(n))} for n in range(1001)],
+        },
+    ),
+    *[("tokens[1]", {"kind": "token", "tokens": [ANN, each]}) for each in (DIGEST, None, [ANN], 5)],
+    *[
+        ("tokens[0].name", {"kind": "token", "tokens": [{**ANN, "name": each}]})
+        for each in ("", "Ann", "ann-", "a b", "-", "a" * 33, 5, None, ["ann"])
+    ],
+    *[
+        ("tokens[0].sha256", {"kind": "token", "tokens": [{**ANN, "sha256": each}]})
+        for each in (
+            "",
+            "a" * 63,
+            DIGEST.upper(),
+            f"{DIGEST}\n",
+            TOKEN,
+            f"Bearer {TOKEN}",
+            5,
+            None,
+            [DIGEST],
+            OUTPUT,
+        )
+    ],
+    *[
+        ("tokens[0].expires", {"kind": "token", "tokens": [{**ANN, "expires": each}]})
+        for each in ("", "90d", "never", "2027-03-31", "2027-03-31T00:00:00", "2027-02-30T00:00:00Z", 1, True)
+    ],
+    ("tokens[0].more", {"kind": "token", "tokens": [{**ANN, "more": 1}]}),
+    ("tokens[2].sha256", {"kind": "token", "tokens": [ANN, {"name": "bob", "sha256": OTHER_DIGEST}, ANN]}),
+    *[("issuer", {**JWT, "issuer": each}) for each in NO_ISSUERS],
+    ("issuer", {"kind": "jwt", "audiences": ["api"]}),
+    *[("jwks_uri", {**JWT, "jwks_uri": each}) for each in NO_ISSUERS if "?" not in str(each)],
+    ("jwks_uri", {**JWT, "jwks_uri": "https://issuer.example.com"}),
+    ("audiences", {"kind": "jwt", "issuer": OUTPUT}),
+    *[
+        ("audiences", {**JWT, "audiences": each})
+        for each in ([], "api", {"api": True}, [str(n) for n in range(21)])
+    ],
+    *[
+        ("audiences[1]", {**JWT, "audiences": ["api", each]})
+        for each in ("", "a b", "a\n", "a" * 257, 5, None)
+    ],
+    *[("scopes[0]", {**JWT, "scopes": [each]}) for each in ("", "a b", 'a"b', 5, None, OUTPUT)],
+    ("scopes", {**JWT, "scopes": "openid"}),
+    ("algorithms", {**JWT, "algorithms": []}),
+    ("algorithms", {**JWT, "algorithms": "RS256"}),
+    *[
+        ("algorithms[1]", {**JWT, "algorithms": ["RS256", each]})
+        for each in ("none", "HS256", "rs256", "RS384", "PS256", "RS256\n", "", 5, None)
+    ],
+    *[("leeway_seconds", {**JWT, "leeway_seconds": each}) for each in (-1, 301, 0.5, "30", True)],
+    *[("key_max_age_seconds", {**JWT, "key_max_age_seconds": each}) for each in (0, 59, 86_401, "60")],
+    *[
+        ("principal_claim", {**JWT, "principal_claim": each})
+        for each in ("", "a b", "a\n", "a" * 129, 5, ["sub"])
+    ],
+    *[("architecture", {**JWT, "architecture": each}) for each in ("riscv", "", True)],
+    *[("claims", {**JWT, "claims": each}) for each in (["tenant"], "tenant", 5)],
+    *[
+        ("claims", {**JWT, "claims": {each: "tenant"}})
+        for each in (
+            "",
+            "a-b",
+            "a b",
+            "1a",
+            "a\n",
+            "\u00e9",
+            "a" * 65,
+            "principalId",
+            "clientIp",
+            "claims",
+            "error",
+            5,
+        )
+    ],
+    *[
+        ("claims.tenant", {**JWT, "claims": {"tenant": each}})
+        for each in ("", "a b", "a" * 129, 5, None, ["a"])
+    ],
+    *[
+        ("required_claims", {**JWT, "required_claims": each})
+        for each in (["token_use"], "token_use=access", 5)
+    ],
+    *[("required_claims", {**JWT, "required_claims": {each: "a"}}) for each in ("", "a b", "a" * 129, 5)],
+    *[
+        ("required_claims.use", {**JWT, "required_claims": {"use": each}})
+        for each in ("", "a\0", "a" * 257, 5, True, None, ["a"])
+    ],
+    ("user_pool_arns", {"kind": "cognito"}),
+    ("user_pool_arns", {"kind": "cognito", "user_pool_arns": []}),
+    ("user_pool_arns", {"kind": "cognito", "user_pool_arns": POOL}),
+    *[
+        ("user_pool_arns[0]", {"kind": "cognito", "user_pool_arns": [each]})
+        for each in ("us-east-1_aB3dE5fG7", KEY, None)
+    ],
+    ("scopes[0]", {**COGNITO, "scopes": ["a b"]}),
+    ("callers", {"kind": "iam", "callers": ROLE}),
+    *[("callers[0]", {"kind": "iam", "callers": [each]}) for each in ("*", "123456789012", FUNCTION, None)],
+    ("proxy", {**TOKENS, "proxy": "CF-Connecting-IP"}),
+    ("proxy.secrets[0]", {**JWT, "proxy": {**PROXY, "secrets": ["short"]}}),
+    ("proxy.more", {**JWT, "proxy": {**PROXY, "more": 1}}),
     *[(path, {**TOKENS, **each}) for path, each in SHARED_BAD],
 ]
 
@@ -358,7 +550,7 @@ GOOD = {
     alarm_topic.problems: ALARM_TOPIC_GOOD,
     encryption_key.problems: ENCRYPTION_KEY_GOOD,
     front_door_args.problems: FRONT_DOOR_GOOD,
-    authorizer.problems: AUTHORIZER_GOOD,
+    authorizer_args.problems: AUTHORIZER_GOOD,
     consumer.problems: CONSUMER_GOOD,
     limiter.problems: LIMITER_GOOD,
     dashboard.problems: DASHBOARD_GOOD,
@@ -367,7 +559,7 @@ BAD = {
     alarm_topic.problems: ALARM_TOPIC_BAD,
     encryption_key.problems: ENCRYPTION_KEY_BAD,
     front_door_args.problems: FRONT_DOOR_BAD,
-    authorizer.problems: AUTHORIZER_BAD,
+    authorizer_args.problems: AUTHORIZER_BAD,
     consumer.problems: CONSUMER_BAD,
     limiter.problems: LIMITER_BAD,
     dashboard.problems: DASHBOARD_BAD,
@@ -418,21 +610,102 @@ def test_a_cap_below_the_base_tells_the_base() -> None:
     assert (found.value, found.allowed) == (300, "at least retry_base_seconds, which is 301")
 
 
-def test_a_bad_name_is_told_beside_its_map_and_the_rest_is_checked_too() -> None:
-    names = {"Ann": "not looked at", TOKEN: DIGEST, "bob": "short"}
-    found = authorizer.problems({"kind": authorizer.AuthorizerKind.TOKEN, "tokens": names})
-    assert [(each.path, each.value) for each in found] == [
-        ("tokens", "Ann"),
-        ("tokens", TOKEN),
-        ("tokens.bob", "short"),
+OF_EACH_KIND: dict[AuthorizerKind, dict[str, Any]] = {
+    AuthorizerKind.NONE: {"kind": "none"},
+    AuthorizerKind.FUNCTION: FUNCTIONS,
+    AuthorizerKind.TOKEN: TOKENS,
+    AuthorizerKind.JWT: JWT,
+    AuthorizerKind.COGNITO: COGNITO,
+    AuthorizerKind.IAM: {"kind": "iam"},
+}
+FOR_SOME_KINDS: list[tuple[str, set[str], object]] = [
+    ("tokens", {"token"}, [ANN]),
+    ("function_arn", {"function"}, FUNCTION),
+    ("function_arn", {"function"}, OUTPUT),
+    ("identity_sources", {"function"}, ["header.A"]),
+    ("issuer", {"jwt"}, "https://issuer.example.com"),
+    ("issuer", {"jwt"}, OUTPUT),
+    ("jwks_uri", {"jwt"}, "https://issuer.example.com/keys"),
+    ("audiences", {"jwt"}, ["api"]),
+    ("algorithms", {"jwt"}, ["RS256"]),
+    ("leeway_seconds", {"jwt"}, 30),
+    ("leeway_seconds", {"jwt"}, 0),
+    ("key_max_age_seconds", {"jwt"}, 3600),
+    ("required_claims", {"jwt"}, {"token_use": "access"}),
+    ("principal_claim", {"jwt"}, "sub"),
+    ("claims", {"jwt"}, {"tenant": "tenant"}),
+    ("architecture", {"jwt"}, "arm64"),
+    ("scopes", {"jwt", "cognito"}, ["openid"]),
+    ("user_pool_arns", {"cognito"}, [POOL]),
+    ("user_pool_arns", {"cognito"}, [OUTPUT]),
+    ("callers", {"iam"}, [ROLE]),
+    ("cache_ttl_seconds", {"function", "token", "jwt"}, 60),
+    ("cache_ttl_seconds", {"function", "token", "jwt"}, 0),
+    ("proxy", {"token", "jwt"}, PROXY),
+]
+
+
+def test_each_argument_that_only_some_kinds_take_is_looked_at_here() -> None:
+    assert {key for key, _, _ in FOR_SOME_KINDS} == OF_KINDS.keys()
+    assert OF_EACH_KIND.keys() == set(AuthorizerKind)
+
+
+@pytest.mark.parametrize("kind", AuthorizerKind)
+@pytest.mark.parametrize(("key", "kinds", "value"), FOR_SOME_KINDS, ids=range(len(FOR_SOME_KINDS)))
+def test_an_argument_is_taken_by_the_kinds_that_can_use_it_and_told_for_any_other(
+    kind: AuthorizerKind, key: str, kinds: set[str], value: object
+) -> None:
+    found = paths(authorizer_args.problems, {**OF_EACH_KIND[kind], key: value})
+    assert found == ([] if kind in kinds else [key])
+
+
+def test_the_problem_of_another_kind_s_argument_says_whose_it_is() -> None:
+    (found,) = authorizer_args.problems({**TOKENS, "scopes": ["openid"]})  # type: ignore[typeddict-item]
+    assert found.allowed == "nothing, unless kind is 'jwt' or 'cognito'"
+
+
+def test_every_end_that_is_no_problem_is_a_second() -> None:
+    known = [authorizer_args.known_tokens(each) for each in AUTHORIZER_GOOD if each["kind"] == "token"]  # type: ignore[arg-type]
+    ends = [token.expires for each in known for token in each]
+    assert {type(each) for each in ends} == {int, type(None)}
+
+
+def test_what_is_wrong_with_each_token_is_told_by_its_place() -> None:
+    args: Any = {
+        "kind": "token",
+        "tokens": [ANN, {"name": "Bob", "sha256": "short", "expires": "soon"}, {"expires": None, "more": 1}],
+    }
+    assert paths(authorizer_args.problems, args) == [
+        "tokens[1].name",
+        "tokens[1].sha256",
+        "tokens[1].expires",
+        "tokens[2].more",
+        "tokens[2].name",
+        "tokens[2].sha256",
     ]
 
 
-def test_two_names_for_one_token_are_refused() -> None:
-    known = {"ann": DIGEST, "bob": OTHER_DIGEST, "eve": DIGEST}
-    found = authorizer.problems({"kind": authorizer.AuthorizerKind.TOKEN, "tokens": known})
-    assert [each.path for each in found] == ["tokens.ann", "tokens.eve"]
-    assert {each.allowed for each in found} == {"a digest that no other name has"}
+def test_one_token_is_known_once() -> None:
+    known = [
+        {"name": name, "sha256": digest}
+        for name, digest in (("a", DIGEST), ("b", OTHER_DIGEST), ("c", DIGEST))
+    ]
+    (found,) = authorizer_args.problems({"kind": AuthorizerKind.TOKEN, "tokens": known})  # type: ignore[typeddict-item]
+    assert (found.path, found.allowed) == ("tokens[2].sha256", "one of its own; tokens[0] has the same")
+
+
+def test_tokens_are_known_by_name_digest_and_the_second_in_which_they_end() -> None:
+    args: Any = {
+        "kind": "token",
+        "tokens": [
+            ANN,
+            {**ANN, "expires": None},
+            {"name": "bob", "sha256": OTHER_DIGEST, "expires": "2025-06-15T17:06:40.9+02:00"},
+        ],
+    }
+    ann = tokens.Token("ann", DIGEST)
+    assert authorizer_args.known_tokens(args) == [ann, ann, tokens.Token("bob", OTHER_DIGEST, 1_750_000_000)]
+    assert authorizer_args.known_tokens({"kind": AuthorizerKind.NONE}) == []
 
 
 @pytest.mark.parametrize(
@@ -457,7 +730,11 @@ def test_without_an_authorizer_nothing_can_be_said_of_one() -> None:
     }
     found = front_door_args.problems(given)
     assert [each.path for each in found] == list(given)
-    assert {each.allowed for each in found} == {"nothing: there is no authorizer_function_arn"}
+    assert [each.allowed for each in found] == [
+        "nothing: there is no authorizer_function_arn",
+        "nothing: there is no authorizer_function_arn",
+        "nothing: nobody decides who may call",
+    ]
     assert paths(front_door_args.problems, {**given, "authorizer_function_arn": OUTPUT}) == []
 
 
@@ -500,30 +777,47 @@ def test_a_folder_with_nothing_to_ship_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "args",
     [
+        {"kind": "token", "tokens": [{"name": "ann", "sha256": TOKEN}]},
+        {"kind": "token", "tokens": [{"name": "ann", "sha256": f"Bearer {TOKEN}"}]},
+        {"kind": "token", "tokens": [{"name": "ann", "sha256": [f" {TOKEN}"]}]},
+        {"kind": "token", "tokens": [{"name": TOKEN, "sha256": DIGEST}]},
+        {"kind": "token", "tokens": [{**ANN, "expires": TOKEN}]},
+        {"kind": "token", "tokens": [{**ANN, "token": TOKEN}]},
         {"kind": "token", "tokens": {"ann": TOKEN}},
-        {"kind": "token", "tokens": {"ann": f"Bearer {TOKEN}"}},
-        {"kind": "token", "tokens": {"ann": f" {TOKEN}"}},
-        {"kind": "token", "tokens": {TOKEN: DIGEST}},
         {"kind": "token", "tokens": TOKEN},
         {"kind": "token", "tokens": [TOKEN]},
-        {"kind": "none", "tokens": {"ann": TOKEN}},
+        {"kind": "none", "tokens": [{"name": "ann", "sha256": TOKEN}]},
     ],
-    ids=["digest", "header", "space", "name", "text", "list", "kind none"],
+    ids=["digest", "header", "list", "name", "end", "key", "map", "text", "texts", "kind none"],
 )
 def test_no_problem_shows_a_token(args: Any) -> None:
-    found = authorizer.problems(args)
+    found = authorizer_args.problems(args)
     assert found
     # Problems end up in consoles and in the logs of a CI.
     assert TOKEN[-20:] not in "\n".join(map(str, found))
 
 
-def test_a_missing_digest_tells_the_two_commands_that_work(capsys: pytest.CaptureFixture[str]) -> None:
-    (found,) = authorizer.problems({"kind": authorizer.AuthorizerKind.TOKEN})
-    make, know = map(shlex.split, found.remedy.splitlines())
-    assert make[:3] == ["python3", "-m", "sluice.cli"]
-    assert cli.main(make[3:]) == 0
-    # The last line that the first prints is the second with the digest in it.
-    assert shlex.split(capsys.readouterr().out.splitlines()[-1])[:-1] == know[:-1]
+@pytest.mark.parametrize("kind", ["none", "function", "token", "jwt", "cognito", "iam", "other"])
+def test_no_problem_of_an_authorizer_shows_the_proxy_s_secret(kind: str) -> None:
+    short = {**PROXY, "secrets": [SECRET, SECRET[:20]]}
+    told = "\n".join(map(str, authorizer_args.problems({"kind": kind, "proxy": short})))  # type: ignore[typeddict-item]
+    assert "proxy" in told
+    assert SECRET[:20] not in told
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"tokens": [{"name": "ann", "sha256": "short"}]}], ids=["none", "short"]
+)
+def test_a_missing_digest_tells_the_command_that_makes_one(
+    given: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = authorizer_args.problems({"kind": AuthorizerKind.TOKEN, **given})  # type: ignore[typeddict-item]
+    words = shlex.split(found.remedy.splitlines()[0].replace("NAME", "ann"))
+    assert words[:3] == ["python3", "-m", "sluice.cli"]
+    assert cli.main(words[3:]) == 0
+    shown = dict(line.split() for line in capsys.readouterr().out.partition("\n\n")[0].splitlines())
+    known: Any = [{"name": shown["name:"], "sha256": shown["sha256:"]}]
+    assert authorizer_args.problems({"kind": AuthorizerKind.TOKEN, "tokens": known}) == []
 
 
 @pytest.mark.parametrize(("timeout", "visibility"), [(31, 180), (900, 60), (7, 41)])

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from components.sources import CONTEXT, NAMES, Kind, Source, parse
+from components.sources import CONTEXT, DIRECT, NAMES, OF_THE_CALLER, Caller, Kind, Source, parse
 from components.templates import BUILT_IN, MOST_ENTRIES, Message, send
 from local.standin.velocity import Request
 
 from ..velocity import hostile
-from ..velocity.generated import Sent
+from ..velocity.generated import CALLERS, Sent
 from .rendering import REQUEST_ID, SOURCE_IP, attribute, context, entry, form, trace
 
 BUILT_IN_FIELDS = {**attribute(1, "requestId", REQUEST_ID), **attribute(2, "sourceIp", SOURCE_IP)}
@@ -65,6 +65,34 @@ def test_not_even_our_own_attributes_are_sent_empty(there: dict[str, Any], numbe
     found = form(send(message({"kind": "text.x"})), Request("body"), there)
     assert found[f"MessageAttribute.{number}.Name"] == "kind"
     assert all(found.values())
+
+
+@pytest.mark.parametrize(
+    ("caller", "principal", "address"),
+    [
+        (CALLERS["users of pools"], "0a1b", SOURCE_IP),
+        (CALLERS["signed"], "AROAEXAMPLE:ci", SOURCE_IP),
+        (CALLERS["behind a proxy"], "ann", "2001:db8::7"),
+    ],
+    ids=CALLERS,
+)
+@pytest.mark.parametrize("batch", [False, True])
+def test_every_message_says_who_sent_it_however_callers_are_let_in(
+    caller: Caller, principal: str, address: str, batch: bool
+) -> None:
+    around = {
+        "requestId": REQUEST_ID,
+        "authorizer": {"principalId": "ann", "clientIp": "2001:db8::7", "claims": {"sub": "0a1b"}},
+        "identity": {"sourceIp": SOURCE_IP, "caller": "AROAEXAMPLE:ci"},
+    }
+    found = form(send(message(batch=batch), caller), Request("[1]"), around)
+    own = {
+        **attribute(1, "requestId", REQUEST_ID),
+        **attribute(2, "sourceIp", address),
+        **attribute(3, "principal", principal),
+    }
+    assert (entry(1, own) if batch else own).items() <= found.items()
+    assert not any("Attribute.4" in each for each in found)
 
 
 TENANTS = message({"trace": "header.X-Trace", "tenant": "header.X-Tenant"})
@@ -232,7 +260,9 @@ NAMED = {
     Kind.PATH: st.sampled_from(["id", "user", "order-id", "a.b"]),
     Kind.QUERY: query_names,
     Kind.BODY: st.lists(steps, min_size=1, max_size=3).map(".".join),
-    Kind.CONTEXT: st.sampled_from([*CONTEXT, "authorizer.tenant", "authorizer.principalId"]),
+    Kind.CONTEXT: st.sampled_from(
+        [*CONTEXT, *OF_THE_CALLER, "authorizer.tenant", "claims.sub", "claims.cognito:username"]
+    ),
     Kind.TEXT: st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20),
 }
 
@@ -277,13 +307,15 @@ def asked(draw: st.DrawFn) -> tuple[Message, Sent]:
             path[each.name] = value
         # What is no header, and should not be taken for one.
         query[each.name] = draw(hostile.texts) if each.kind is not Kind.QUERY else value
-    return wanted, Sent(Request(request.body, dict(headers.values()), query, path), draw(hostile.contexts()))
+    caller = draw(st.sampled_from([DIRECT, *CALLERS.values()]))
+    sent = Request(request.body, dict(headers.values()), query, path)
+    return wanted, Sent(sent, draw(hostile.contexts()), caller)
 
 
 @given(asked())
 def test_any_message_is_what_its_documentation_says_and_nothing_else(exchange: tuple[Message, Sent]) -> None:
     wanted, sent = exchange
-    found = form(send(wanted), sent.request, sent.context)
+    found = form(send(wanted, sent.caller), sent.request, sent.context)
     assert found == sent.form(wanted)
     # SQS refuses an empty value, and with it the message.
     assert all(found.values())

@@ -1,4 +1,6 @@
 import json
+from bisect import bisect_left
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from components import resource_policy
 from components.resource_policy import LARGEST, Access
 
-from .policy_evaluation import Caller, lets_in
+from .policy_evaluation import Caller, effects, lets_in
 
 API = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5"
 ENDPOINT, OTHER_ENDPOINT = "vpce-0123456789abcdef0", "vpce-0fedcba9876543210"
@@ -49,12 +51,33 @@ NEAR: Caller = {"aws:SourceIp": "10.0.0.1"}
         (document(statement("Allow", {"ArnLike": {"k": "arn:a:*"}})), {"k": "arn:a:b"}, "x", True),
         (document(statement("Allow", {"ArnLike": {"k": "arn:a:*"}})), {"k": "arn:b:b"}, "x", False),
         (document(statement("Allow", {"Bool": {"k": "true"}, "StringEquals": {"l": "m"}})), {}, "x", False),
+        (document(statement("Allow", principal={"AWS": ["a", "x"]})), {}, "x", True),
+        (document(statement("Allow", principal={"AWS": ["a", "b"]})), {}, "x", False),
     ],
 )
 def test_a_policy_is_evaluated_as_iam_does_it(
     text: str, caller: Caller, principal: str, inside: bool
 ) -> None:
     assert lets_in(text, caller, principal) is inside
+
+
+@pytest.mark.parametrize(
+    ("resource", "asked", "inside"),
+    [
+        ("arn:api/*", "arn:api/v1/POST/messages", True),
+        ("arn:api/*/GET/health", "arn:api/v1/GET/health", True),
+        ("arn:api/*/GET/health", "arn:api/v1/POST/health", False),
+        ("arn:api/*/GET/health", "arn:api/v1/GET/health/more", False),
+        ("arn:api/*/OPTIONS/*", "arn:api/v1/OPTIONS/orders/7", True),
+        ("arn:api/*/OPTIONS/*", "arn:api/v1/PUT/orders/7", False),
+        ("arn:other/*", "arn:api/v1/POST/messages", False),
+        # An asterisk is about any number of segments.
+        ("arn:api/*/OPTIONS/*", "arn:api/v1/PUT/orders/OPTIONS/x", True),
+        ("arn:api/v1/OPTIONS/*", "arn:api/v1/PUT/orders/OPTIONS/x", False),
+    ],
+)
+def test_a_statement_is_about_its_resources(resource: str, asked: str, inside: bool) -> None:
+    assert lets_in(document({**ALLOW, "Resource": ["arn:none", resource]}), {}, "x", asked) is inside
 
 
 def public(access: Access, address: str) -> bool:
@@ -174,7 +197,95 @@ def test_an_authorizer_s_yes_opens_nothing_that_the_policy_closed() -> None:
 
 def test_without_arguments_there_is_no_policy() -> None:
     assert resource_policy.of({}) is None
-    assert resource_policy.of({"deny_cidrs": ["10.0.0.0/8"]}) == Access([], ["10.0.0.0/8"], [])
+    assert resource_policy.of({"deny_cidrs": ["10.0.0.0/8"]}) == Access([], ["10.0.0.0/8"], [], callers=[])
+
+
+SENDER, ACCOUNT = "arn:aws:iam::210987654321:role/sender", "arn:aws:iam::345678901234:root"
+OPEN = ["GET/health", "OPTIONS/*"]
+"""The methods that need no signature, as a definition names them."""
+UNGUARDED = ["GET/health", "OPTIONS/messages", "OPTIONS/orders/7/lines"]
+GUARDED = [
+    *("POST/messages", "GET/orders/7", "POST/health", "GET/healthy", "GET/health/more"),
+    # What a parameter of a path may hold.
+    *("PUT/orders/OPTIONS/x", "POST/orders/GET/health"),
+]
+
+
+def said(access: Access, method: str, principal: str, address: str = "203.0.113.7") -> set[str]:
+    """Return what the policy says of a call of one method."""
+    text = access.document(API, [str(each) for each in access.callers], OPEN)
+    return effects(text, {"aws:SourceIp": address}, principal, f"{API}/v1/{method}")
+
+
+SIGNED = Access(deny=["203.0.113.9"], signed=True, callers=[SENDER, ACCOUNT])
+
+
+@pytest.mark.parametrize("method", GUARDED)
+def test_with_iam_what_is_guarded_is_allowed_to_the_named_callers_alone(method: str) -> None:
+    assert [said(SIGNED, method, each) for each in (SENDER, ACCOUNT)] == [{"Allow"}] * 2
+    # In one account an Allow suffices, so one for everybody would let in who has no policy at all.
+    assert said(SIGNED, method, "anybody") == set()
+
+
+@pytest.mark.parametrize("method", UNGUARDED)
+@pytest.mark.parametrize("principal", ["anybody", SENDER])
+def test_with_iam_what_is_not_guarded_is_allowed_to_everybody(method: str, principal: str) -> None:
+    # Without a signature nobody has a policy of its own, and what no policy allows is refused.
+    assert said(SIGNED, method, principal) == {"Allow"}
+
+
+@pytest.mark.parametrize("method", [*GUARDED, *UNGUARDED])
+@pytest.mark.parametrize("principal", ["anybody", SENDER])
+def test_with_iam_a_denial_is_for_all_methods_and_for_all_who_call(method: str, principal: str) -> None:
+    assert "Deny" in said(SIGNED, method, principal, "203.0.113.9")
+    near = Access(allow=["198.51.100.0/24"], signed=True, callers=[SENDER])
+    assert "Deny" in said(near, method, principal)
+    assert "Deny" not in said(near, method, principal, "198.51.100.7")
+
+
+@given(
+    access=st.builds(
+        Access,
+        allow=networks,
+        deny=networks,
+        signed=st.just(True),
+        callers=st.lists(st.sampled_from([SENDER, ACCOUNT]), unique=True),
+    ),
+    address=addresses,
+    method=st.sampled_from([*GUARDED, *UNGUARDED]),
+    principal=st.sampled_from(["anybody", SENDER, ACCOUNT]),
+)
+def test_with_iam_an_address_closes_and_never_opens(
+    access: Access, address: str, method: str, principal: str
+) -> None:
+    found = said(access, method, principal, address)
+    assert ("Allow" in found) is (method in UNGUARDED or principal in access.callers)
+    assert ("Deny" in found) is not public(replace(access, signed=False), address)
+
+
+def test_a_private_api_with_iam_is_closed_to_other_endpoints_and_opened_by_none() -> None:
+    access = Access(endpoints=[ENDPOINT], signed=True, callers=[SENDER])
+    text = access.document(API, [SENDER], OPEN)
+
+    def through(endpoint: str, principal: str) -> set[str]:
+        return effects(text, {"aws:SourceVpce": endpoint}, principal, f"{API}/v1/POST/messages")
+
+    assert through(ENDPOINT, SENDER) == {"Allow"}
+    assert through(ENDPOINT, "anybody") == set()
+    assert through(OTHER_ENDPOINT, SENDER) == {"Allow", "Deny"}
+
+
+def test_iam_without_callers_or_networks_needs_no_policy() -> None:
+    assert resource_policy.of({"iam_authorization": True}) is None
+    assert resource_policy.of({"iam_authorization": True, "iam_callers": []}) is None
+    found = resource_policy.of({"iam_authorization": True, "iam_callers": [SENDER]})
+    assert found == Access([], [], [], signed=True, callers=[SENDER])
+
+
+@pytest.mark.parametrize("callers", [[SENDER, ACCOUNT], [ACCOUNT, SENDER]])
+def test_callers_in_another_order_are_no_other_policy(callers: list[str]) -> None:
+    access = Access(signed=True, callers=callers)
+    assert access.document(API, callers) == access.document(API, sorted(callers))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +340,7 @@ def test_a_policy_that_api_gateway_would_refuse_for_its_size_is_told_before() ->
     def fits(count: int) -> bool:
         return not resource_policy.problems({"allow_cidrs": many[:count]})
 
-    most = max(count for count in range(1, len(many)) if fits(count))
+    most = bisect_left(range(len(many)), True, key=lambda count: not fits(count + 1))
     assert most > 300
     size, too_large = (len(Access(many[:count]).document(API)) for count in (most, most + 10))
     assert size <= LARGEST < too_large
@@ -238,6 +349,21 @@ def test_a_policy_that_api_gateway_would_refuse_for_its_size_is_told_before() ->
     assert problem.remedy
     (problem,) = resource_policy.problems({"deny_cidrs": many})
     assert problem.path == "deny_cidrs"
+
+
+def test_so_many_callers_that_api_gateway_would_refuse_the_policy_are_told_before() -> None:
+    callers = [f"{SENDER}-{index:04}" for index in range(400)]
+
+    def told(count: int, **more: Any) -> list[str]:
+        args = {"iam_authorization": True, "iam_callers": callers[:count], **more}
+        return [each.path for each in resource_policy.problems(args)]
+
+    most = max(count for count in range(len(callers)) if not told(count))
+    assert most > 100
+    assert told(most + 1) == ["iam_callers"]
+    text = Access(signed=True, callers=callers[:most]).document(API, callers[:most], OPEN)
+    assert len(text) <= LARGEST
+    assert told(most, deny_cidrs=["203.0.113.0/24"] * 40) == ["deny_cidrs"]
 
 
 def test_a_policy_that_fits_fits_in_every_partition_and_region() -> None:

@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import sources
-from components.sources import ALLOWED, CONTEXT, NAMES, Kind, Source, parse
+from components.sources import (
+    ALLOWED,
+    CONTEXT,
+    DIRECT,
+    NAMES,
+    OF_THE_CALLER,
+    Caller,
+    Kind,
+    Source,
+    parse,
+)
 from local.standin.velocity import Request, render
 
 from ..velocity import hostile
@@ -20,6 +30,12 @@ GOOD = {
     "body.matrix[0][12]": Source(Kind.BODY, "matrix[0][12]"),
     "context.request_id": Source(Kind.CONTEXT, "request_id"),
     "context.authorizer.tenant": Source(Kind.CONTEXT, "authorizer.tenant"),
+    "context.principal": Source(Kind.CONTEXT, "principal"),
+    "context.source_ip": Source(Kind.CONTEXT, "source_ip"),
+    "context.user_arn": Source(Kind.CONTEXT, "user_arn"),
+    "context.claims.sub": Source(Kind.CONTEXT, "claims.sub"),
+    "context.claims.cognito:username": Source(Kind.CONTEXT, "claims.cognito:username"),
+    f"context.claims.{'x' * 64}": Source(Kind.CONTEXT, f"claims.{'x' * 64}"),
     "text.a": Source(Kind.TEXT, "a"),
     "text.header.X-Tenant, as it stands": Source(Kind.TEXT, "header.X-Tenant, as it stands"),
     "text. ": Source(Kind.TEXT, " "),
@@ -37,6 +53,14 @@ BAD = [
     *("body.a'", "body.*", "body.a[*]", "body.a[?(@.b)]", "body.a[0", "body.\u00e9", "body.a[12345]"),
     *("context.", "context.requestId", "context.identity.sourceIp", "context.authorizer"),
     *("context.authorizer.", "context.authorizer.a.b", "context.authorizer.a-b", "context.request_id.x"),
+    *("context.claims", "context.claims.", "context.claims.it's", "context.claims.a.b", "context.claims.:a"),
+    *(
+        "context.claims['sub']",
+        "context.authorizer.claims.sub",
+        "context.authorizer.a:b",
+        "context.source_ip.x",
+    ),
+    *("context.claims.\u00e9", f"context.claims.{'x' * 65}", "context.principalId", "context.clientIp"),
     *("text.", "text.\u00e9", "text.a\nb", "text.\x7f", f"text.{'x' * 257}"),
 ]
 
@@ -65,7 +89,7 @@ def test_everything_that_api_gateway_knows_can_be_had_by_a_name(name: str) -> No
 
 def test_a_refusal_tells_every_way_to_name_a_place() -> None:
     assert all(f"{kind}." in ALLOWED for kind in Kind)
-    assert all(re.search(rf"\b{name}\b", ALLOWED) for name in CONTEXT)
+    assert all(re.search(rf"\b{name}\b", ALLOWED) for name in [*CONTEXT, *OF_THE_CALLER, "claims"])
 
 
 @pytest.mark.parametrize(
@@ -85,9 +109,40 @@ def test_a_parameter_has_the_name_by_which_a_method_declares_it(text: str, decla
     assert source.declared == declared
 
 
-def read(source: Source, request: Request, context: dict[str, object], root: str = "$") -> str:
+@pytest.mark.parametrize(
+    ("text", "identity"),
+    [
+        ("header.X-Tenant", "method.request.header.X-Tenant"),
+        ("query.page", "method.request.querystring.page"),
+        ("context.source_ip", "context.identity.sourceIp"),
+        ("context.method", "context.httpMethod"),
+        ("context.route", "context.resourcePath"),
+        ("path.id", None),
+        ("body.a", None),
+        ("text.a", None),
+        ("context.stage", None),
+        ("context.principal", None),
+        ("context.authorizer.tenant", None),
+        ("context.claims.sub", None),
+    ],
+)
+def test_what_a_decision_may_depend_on_has_an_authorizer_s_name_for_it(
+    text: str, identity: str | None
+) -> None:
+    source = parse(text)
+    assert source
+    assert source.identity == identity
+
+
+def read(
+    source: Source,
+    request: Request,
+    context: dict[str, object],
+    root: str = "$",
+    caller: Caller = DIRECT,
+) -> str:
     """Return what a source's VTL finds."""
-    template = f"{sources.HEADERS}{source.reading(root)}{sources.VALUE}"
+    template = f"{sources.HEADERS}{source.reading(root, caller)}{sources.VALUE}"
     return render(template, request, context).text
 
 
@@ -98,8 +153,17 @@ REQUEST = Request(
     {"id": "a path"},
 )
 AROUND: dict[str, object] = {
-    "authorizer": {"principalId": "ann", "tenant": "acme"},
-    "identity": {"sourceIp": "203.0.113.7"},
+    "authorizer": {
+        "principalId": "ann",
+        "tenant": "acme",
+        "clientIp": "2001:db8::7",
+        "claims": {"sub": "0a1b", "cognito:username": "bob", "aud": "web"},
+    },
+    "identity": {
+        "sourceIp": "203.0.113.7",
+        "caller": "AROAEXAMPLE:ci",
+        "userArn": "arn:aws:sts::123456789012:assumed-role/sender/ci",
+    },
     "requestTimeEpoch": 1_760_000_000_123,
     "stage": "v1",
 }
@@ -130,6 +194,10 @@ AROUND: dict[str, object] = {
         ("context.user_agent", ""),
         ("context.authorizer.tenant", "acme"),
         ("context.authorizer.none", ""),
+        ("context.user_arn", "arn:aws:sts::123456789012:assumed-role/sender/ci"),
+        ("context.claims.sub", "0a1b"),
+        ("context.claims.cognito:username", "bob"),
+        ("context.claims.none", ""),
     ],
 )
 def test_a_source_is_read_from_where_it_says_and_from_nowhere_else(text: str, value: str) -> None:
@@ -137,6 +205,40 @@ def test_a_source_is_read_from_where_it_says_and_from_nowhere_else(text: str, va
     assert source
     assert source.fixed is None
     assert read(source, REQUEST, AROUND) == value
+
+
+OF_POOLS = Caller("$context.authorizer.claims.sub")
+SIGNED = Caller("$context.identity.caller")
+PROXIED = Caller(address="$context.authorizer.clientIp")
+
+
+@pytest.mark.parametrize(
+    ("caller", "principal", "address"),
+    [
+        (DIRECT, "ann", "203.0.113.7"),
+        (OF_POOLS, "0a1b", "203.0.113.7"),
+        (SIGNED, "AROAEXAMPLE:ci", "203.0.113.7"),
+        (PROXIED, "ann", "2001:db8::7"),
+    ],
+    ids=["function", "pools", "iam", "proxy"],
+)
+def test_who_calls_and_from_where_is_read_as_callers_are_let_in(
+    caller: Caller, principal: str, address: str
+) -> None:
+    found = [read(Source(Kind.CONTEXT, each), REQUEST, AROUND, caller=caller) for each in OF_THE_CALLER]
+    assert found == [principal, address]
+    for name in CONTEXT:
+        source = Source(Kind.CONTEXT, name)
+        assert source.reading(caller=caller) == source.reading(), "nothing else depends on it"
+
+
+@pytest.mark.parametrize("text", ["context.principal", "context.source_ip", "context.claims.sub"])
+@pytest.mark.parametrize("caller", [DIRECT, OF_POOLS, SIGNED, PROXIED], ids=["", "pools", "iam", "proxy"])
+def test_who_is_not_known_is_an_empty_text(text: str, caller: Caller) -> None:
+    source = parse(text)
+    assert source
+    empty: list[dict[str, object]] = [{}, {"authorizer": {}, "identity": {}}, {"authorizer": {"claims": {}}}]
+    assert [read(source, REQUEST, each, caller=caller) for each in empty] == ["", "", ""]
 
 
 def test_one_message_of_several_is_read_from_its_own_part_of_the_body() -> None:

@@ -7,6 +7,7 @@ import pytest
 from components import routes, stage
 from components.routes import Read
 from components.stage import THROTTLED_PATTERN, StageSpec
+from sluice import access_log
 from sluice.access_log import FIELDS
 
 URL = "https://backend.example.com"
@@ -30,7 +31,7 @@ def spec(*given_routes: Mapping[str, Any], reads: tuple[Read, ...] = (), log: st
         cache_size_gb="0.5",
         tracing=False,
         execution_log=log,
-        log_principal=False,
+        line_format=access_log.line_format(),
         manage_account_logging=False,
         log_retention_days=30,
         kms_key_arn=None,

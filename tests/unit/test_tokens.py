@@ -7,10 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice import tokens
+from sluice.tokens import Token
+
+ONE, TWO = Token("ann", tokens.digest("one")), Token("bob", tokens.digest("two"))
 
 
-def test_a_minted_token_has_the_one_form_that_is_let_through() -> None:
-    assert re.fullmatch(tokens.BEARER, f"Bearer {tokens.mint()}")
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_a_minted_token_has_the_one_form_that_is_let_through(scheme: str) -> None:
+    assert re.fullmatch(tokens.BEARER, f"{scheme} {tokens.mint()}")
 
 
 def test_no_two_tokens_are_the_same() -> None:
@@ -21,7 +25,8 @@ def test_no_two_tokens_are_the_same() -> None:
     "header",
     [
         "Bearer sluice_short",
-        f"bearer sluice_{'a' * 43}",
+        f"BEARER sluice_{'a' * 43}",
+        f"sluice_{'a' * 43}",
         f"Bearer  sluice_{'a' * 43}",
         f"Bearer sluice_{'a' * 44}",
         f"Bearer sluice_{'a' * 42}=",
@@ -43,6 +48,11 @@ def test_a_digest_is_the_sha256_of_the_token(token: str) -> None:
     assert tokens.DIGEST.fullmatch(found)
 
 
+@given(st.text(st.characters(categories=["Cs"]), min_size=1))
+def test_what_no_encoding_can_hold_has_a_digest_too(text: str) -> None:
+    assert tokens.DIGEST.fullmatch(tokens.digest(text))
+
+
 @pytest.mark.parametrize("text", ["a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", ""])
 def test_what_is_no_digest_is_not_taken_for_one(text: str) -> None:
     assert not tokens.DIGEST.fullmatch(text)
@@ -60,19 +70,28 @@ def test_what_is_no_name_is_not_taken_for_one(name: str) -> None:
     assert not tokens.NAME.fullmatch(name)
 
 
-def test_the_owner_of_a_token_is_found_by_its_digest() -> None:
-    known = {"ann": tokens.digest("one"), "bob": tokens.digest("two")}
-    assert tokens.owner("two", known) == "bob"
+def test_a_known_token_is_found_by_its_digest() -> None:
+    assert tokens.find("one", [ONE, TWO]) is ONE
+    assert tokens.find("two", iter([ONE, TWO])) is TWO
+
+
+def test_two_tokens_of_one_name_are_told_apart() -> None:
+    ends = Token("ann", tokens.digest("old"), 1_750_000_000)
+    assert tokens.find("old", [ONE, ends]) is ends
+    assert tokens.find("one", [ONE, ends]) is ONE
 
 
 @given(st.text())
-def test_an_unknown_token_has_no_owner(token: str) -> None:
-    assert tokens.owner(token, {"ann": tokens.digest(tokens.mint())}) is None
+def test_an_unknown_token_is_none_of_them(token: str) -> None:
+    assert tokens.find(token, [Token("ann", tokens.digest(tokens.mint()))]) is None
+
+
+def test_where_no_token_is_known_none_is_found() -> None:
+    assert tokens.find("one", []) is None
 
 
 def test_a_digest_is_not_taken_as_a_token() -> None:
-    digest = tokens.digest("one")
-    assert tokens.owner(digest, {"ann": digest}) is None
+    assert tokens.find(ONE.sha256, [ONE]) is None
 
 
 @pytest.mark.parametrize("presented", ["first", "last", "nobody's"])
@@ -85,10 +104,10 @@ def test_every_digest_is_compared_in_constant_time(presented: str, monkeypatch: 
         return constant_time(one, other)
 
     monkeypatch.setattr(hmac, "compare_digest", recording)
-    known = {name: tokens.digest(name) for name in ("first", "middle", "last")}
-    tokens.owner(presented, known)
+    known = [Token(name, tokens.digest(name)) for name in ("first", "middle", "last")]
+    tokens.find(presented, known)
     # A search that ends at the first match would tell by its length where the match is.
-    assert compared == [(tokens.digest(presented), digest) for digest in known.values()]
+    assert compared == [(tokens.digest(presented), each.sha256) for each in known]
 
 
 def test_no_digest_is_compared_by_a_plain_operator() -> None:
@@ -100,5 +119,5 @@ def test_no_digest_is_compared_by_a_plain_operator() -> None:
 
         __hash__ = str.__hash__
 
-    digest = tokens.digest("one")
-    assert tokens.owner("one", {"ann": Opaque(digest)}) == "ann"
+    known = Token("ann", Opaque(tokens.digest("one")))
+    assert tokens.find("one", [known]) is known

@@ -1,10 +1,11 @@
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from local import waf
 from local.waf import AddressSet, Client, Decision, Rates, UnsupportedError, WebAcl, parse
@@ -30,13 +31,39 @@ def rule(name: str, statement: Values, action: Values = BLOCK, priority: int = 0
     return {"Name": name, "Priority": priority, "Statement": statement, "Action": action, **more}
 
 
+FROM_HEADER: Values = {"HeaderName": "X-Client-Ip", "FallbackBehavior": "NO_MATCH"}
+
+
+def forwarded(arn: str, position: str = "FIRST", fallback: str = "NO_MATCH") -> Values:
+    config = {"HeaderName": "X-Client-Ip", "FallbackBehavior": fallback, "Position": position}
+    return {"IPSetReferenceStatement": {"ARN": arn, "IPSetForwardedIPConfig": config}}
+
+
+def exactly(
+    search: str | bytes,
+    field: Values | None = None,
+    constraint: str = "EXACTLY",
+    transformation: str = "NONE",
+) -> Values:
+    return {
+        "ByteMatchStatement": {
+            "SearchString": search,
+            "FieldToMatch": field or {"SingleHeader": {"Name": "x-origin-secret"}},
+            "PositionalConstraint": constraint,
+            "TextTransformations": [{"Priority": 0, "Type": transformation}],
+        }
+    }
+
+
 def acl(*rules: Values, default: Values = ALLOW, **more: Any) -> WebAcl:
     described = {"ARN": "arn:acl", "DefaultAction": default, "Rules": list(rules), **more}
     return parse(described, {}, {V4: AddressSet([f"{INSIDE}/32"]), V6: AddressSet(["2001:db8::/64"])})
 
 
-def decide(web_acl: WebAcl, address: str = INSIDE, now: float | None = None) -> Decision:
-    return web_acl.decide(Client.at(address), now)
+def decide(
+    web_acl: WebAcl, address: str = INSIDE, now: float | None = None, headers: Mapping[str, str] | None = None
+) -> Decision:
+    return web_acl.decide(Client.at(address), now, CIMultiDict(headers or {}))
 
 
 @pytest.mark.parametrize(
@@ -79,6 +106,90 @@ def test_an_address_is_in_no_set_of_the_other_family() -> None:
     assert Client(4, number) in AddressSet([f"{INSIDE}/32"])
     assert Client(6, number) not in AddressSet([f"{INSIDE}/32"])
     assert Client(4, number) not in AddressSet([f"::{INSIDE}/128"])
+
+
+@pytest.mark.parametrize(
+    ("value", "position", "blocked"),
+    [
+        (INSIDE, "FIRST", True),
+        (f" {INSIDE} ", "FIRST", True),
+        (f"{INSIDE}, {OUTSIDE}", "FIRST", True),
+        (f"{OUTSIDE}, {INSIDE}", "FIRST", False),
+        (f"{OUTSIDE}, {INSIDE}", "LAST", True),
+        (f"{INSIDE}, {OUTSIDE}", "LAST", False),
+        (f"{OUTSIDE}, {INSIDE}, {OUTSIDE}", "ANY", True),
+        (f"nobody, {INSIDE}", "ANY", True),
+        (f"{OUTSIDE}, {OUTSIDE}", "ANY", False),
+        (", ".join([INSIDE, *[OUTSIDE] * 9]), "ANY", True),
+        (", ".join([INSIDE, *[OUTSIDE] * 10]), "ANY", False),
+    ],
+)
+def test_an_address_is_taken_from_a_header_by_its_position(value: str, position: str, blocked: bool) -> None:
+    web_acl = acl(rule("r", forwarded(V4, position)))
+
+    assert decide(web_acl, OUTSIDE, headers={"x-client-ip": value}).blocked is blocked
+    # The peer's address no longer counts.
+    assert decide(web_acl, INSIDE, headers={"x-client-ip": value}).blocked is blocked
+
+
+@pytest.mark.parametrize("value", ["", "nobody", f"{INSIDE}:80", f"nobody, {INSIDE}"])
+@pytest.mark.parametrize(("fallback", "blocked"), [("MATCH", True), ("NO_MATCH", False)])
+def test_where_there_is_no_valid_address_the_fallback_decides(
+    value: str, fallback: str, blocked: bool
+) -> None:
+    web_acl = acl(rule("r", forwarded(V4, "FIRST", fallback)))
+
+    assert decide(web_acl, headers={"X-Client-Ip": value}).blocked is blocked
+
+
+@pytest.mark.parametrize(
+    ("statement", "with_it"),
+    [
+        (forwarded(V4, "FIRST", "MATCH"), "nobody"),
+        (negated(forwarded(V4)), OUTSIDE),
+        ({"OrStatement": {"Statements": [in_set(V4), forwarded(V6)]}}, OUTSIDE),
+    ],
+)
+def test_a_rule_is_not_applied_at_all_without_the_header_that_it_takes_an_address_from(
+    statement: Values, with_it: str
+) -> None:
+    web_acl = acl(rule("r", statement))
+
+    assert decide(web_acl, headers={"X-Client-Ip": with_it}).blocked
+    assert not decide(web_acl).blocked
+
+
+def test_addresses_on_several_lines_are_one_list() -> None:
+    web_acl = acl(rule("r", forwarded(V4, "LAST")))
+    headers = CIMultiDict([("X-Client-Ip", OUTSIDE), ("X-Client-Ip", INSIDE)])
+
+    assert web_acl.decide(Client.at(OUTSIDE), headers=headers).blocked
+
+
+@pytest.mark.parametrize("search", ["a secret", b"a secret"])
+def test_a_header_is_compared_exactly(search: str | bytes) -> None:
+    web_acl = acl(rule("r", exactly(search), ALLOW), default=BLOCK)
+
+    def blocked(*values: str) -> bool:
+        headers = CIMultiDict(("X-Origin-Secret", each) for each in values)
+        return web_acl.decide(Client.at(INSIDE), headers=headers).blocked
+
+    assert not blocked("a secret")
+    for others in ([], [""], ["A secret"], ["a secret "], ["a secre"], ["a secret", "a secret"]):
+        assert blocked(*others), others
+
+
+def test_either_of_two_secrets_lets_a_request_pass() -> None:
+    either = {"OrStatement": {"Statements": [exactly("one"), exactly("two")]}}
+    web_acl = acl(rule("origin", negated(either)))
+
+    shown = ["one", "two", "three"]
+    assert [decide(web_acl, headers={"X-Origin-Secret": each}).blocked for each in shown] == [
+        False,
+        False,
+        True,
+    ]
+    assert decide(web_acl).blocked
 
 
 def test_rules_are_looked_at_by_priority_and_the_first_that_ends_it_decides() -> None:
@@ -256,6 +367,43 @@ def test_a_rate_rule_counts_only_what_is_within_its_scope() -> None:
     assert allowed_in_a_row(web_acl, [0.0, 1.0, 2.0], OUTSIDE) == [True, False, False]
 
 
+def test_a_rate_rule_counts_by_the_address_that_a_header_tells() -> None:
+    web_acl = acl(rule("rate", rate(1, AggregateKeyType="FORWARDED_IP", ForwardedIPConfig=FROM_HEADER)))
+
+    def blocked(headers: dict[str, str]) -> bool:
+        return decide(web_acl, now=0.0, headers=headers).blocked
+
+    assert [blocked({"X-Client-Ip": f"{INSIDE}, {OUTSIDE}"}) for _ in range(2)] == [False, True]
+    assert [blocked({"X-Client-Ip": OUTSIDE}) for _ in range(2)] == [False, True]
+    assert not any(blocked({}) for _ in range(3)), "without the header nobody is counted"
+    assert not any(blocked({"X-Client-Ip": "nobody"}) for _ in range(3))
+
+
+def test_a_rate_rule_may_match_whoever_tells_no_address() -> None:
+    always = {**FROM_HEADER, "FallbackBehavior": "MATCH"}
+    web_acl = acl(rule("rate", rate(9, AggregateKeyType="FORWARDED_IP", ForwardedIPConfig=always)))
+
+    assert decide(web_acl, headers={"X-Client-Ip": "nobody"}).blocked
+    assert not decide(web_acl, headers={"X-Client-Ip": INSIDE}).blocked
+
+
+@pytest.mark.parametrize(
+    ("statements", "units"),
+    [
+        ([], 0),
+        ([in_set(V4), in_set(V6)], 2),
+        ([exactly("a")], 2),
+        ([negated({"OrStatement": {"Statements": [exactly("a"), exactly("b")]}})], 4),
+        ([forwarded(V4), forwarded(V4, "LAST")], 2),
+        ([forwarded(V4, "ANY")], 5),
+        ([rate()], 2),
+        ([rate(ScopeDownStatement=negated(in_set(V4)))], 3),
+    ],
+)
+def test_rules_need_the_capacity_of_all_their_statements(statements: list[Values], units: int) -> None:
+    assert waf.capacity([rule("r", each) for each in statements]) == units
+
+
 def test_what_a_rate_rule_counted_outlives_another_reading_of_the_same_acl() -> None:
     rates = Rates()
     described = {"ARN": "arn:acl", "DefaultAction": ALLOW, "Rules": [rule("rate", rate(1))]}
@@ -304,20 +452,23 @@ def test_a_rate_is_exact(gaps: list[tuple[int, float]], limit: int) -> None:
     [
         (rule("r", {"GeoMatchStatement": {"CountryCodes": ["DE"]}}), "GeoMatchStatement"),
         (
-            rule("r", {"AndStatement": {"Statements": [in_set(V4), {"ByteMatchStatement": {}}]}}),
-            "ByteMatchStatement",
+            rule("r", {"AndStatement": {"Statements": [in_set(V4), {"SizeConstraintStatement": {}}]}}),
+            "SizeConstraintStatement",
         ),
+        (rule("r", exactly("s", field={"QueryString": {}})), "field QueryString"),
+        (rule("r", exactly("s", constraint="CONTAINS")), "positional constraint CONTAINS"),
+        (rule("r", exactly("s", transformation="LOWERCASE")), "text transformation LOWERCASE"),
         (rule("r", negated({"SqliMatchStatement": {}})), "SqliMatchStatement"),
         (rule("r", negated(rate())), "RateBasedStatement"),
         (
-            rule("r", {"IPSetReferenceStatement": {"ARN": V4, "IPSetForwardedIPConfig": {}}}),
-            "IPSetForwardedIPConfig",
+            rule("r", forwarded(V4, "FIRST", "MAYBE")),
+            "fallback behavior MAYBE",
         ),
+        (rule("r", forwarded(V4, "SECOND")), "position SECOND"),
         (rule("r", rate(CustomKeys=[])), "CustomKeys"),
-        (
-            rule("r", {"RateBasedStatement": {"Limit": 10, "AggregateKeyType": "FORWARDED_IP"}}),
-            "FORWARDED_IP",
-        ),
+        (rule("r", rate(AggregateKeyType="CONSTANT")), "aggregate key type CONSTANT"),
+        (rule("r", rate(AggregateKeyType="FORWARDED_IP")), "ForwardedIPConfig goes with"),
+        (rule("r", rate(ForwardedIPConfig=FROM_HEADER)), "ForwardedIPConfig goes with"),
         (rule("r", {}), "one statement expected, not 0"),
         (rule("r", {**in_set(V4), **rate()}), "one statement expected, not 2"),
         (rule("r", in_set(V4), {"Captcha": {}}), "Captcha"),

@@ -193,6 +193,11 @@ def test_no_calendar_window_lasts_longer_than_it_says(buckets: Calendar, moment:
     assert buckets.start(index + 1) - buckets.start(index) <= buckets.longest
 
 
+# Hundred thousands of days and names, and no line that is not reached by others.
+many = pytest.mark.uncovered
+
+
+@many
 @pytest.mark.parametrize("zone", ZONES)
 def test_every_day_of_a_zone_begins_where_its_date_does(zone: str) -> None:
     days = Calendar(WindowPeriod.DAY, zone)
@@ -209,6 +214,7 @@ def test_every_day_of_a_zone_begins_where_its_date_does(zone: str) -> None:
     assert wrong == []
 
 
+@many
 @pytest.mark.parametrize("zone", ZONES)
 def test_every_midnight_is_on_a_step(zone: str) -> None:
     days = Calendar(WindowPeriod.DAY, zone)
@@ -326,6 +332,7 @@ def test_counters_of_windows_with_other_buckets_never_meet(
     assert len(set(names)) == len(names)
 
 
+@many
 @pytest.mark.parametrize("buckets", [Rolling(DAY), Rolling(30 * DAY), Rolling(20 * SECOND), DEFINITIONS[-1]])
 def test_names_are_unique_over_a_window_and_far_beyond(buckets: Rolling | Calendar) -> None:
     one = window(buckets)

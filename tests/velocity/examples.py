@@ -12,7 +12,7 @@ LOWERED = (
     "#set($h = {})#foreach($k in $input.params().header.keySet())"
     "#set($x = $h.put($k.toLowerCase(), $input.params().header.get($k)))#end"
 )
-CONTEXT = {"t": True}
+CONTEXT = {"t": True, "claims": {"a:b": "d", "sub": "e"}}
 SAME = [
     ("$input.body", REQUEST.body),
     ("$input.path('$.n') $input.path('$.f') $input.path(\"$['odd']\")", "7 1.1 true"),
@@ -52,6 +52,9 @@ SAME = [
     ("#if('a' == 'b')1#elseif(3 > 2 && (1 == 2 || 'x' == \"x\"))2#{else}3#end", "2"),
     ("#if(true)a#{else}b#{end}c#if(false)a#else-b#end", "ac-b"),
     ("#set($context.responseOverride.header.X-Y = 5)x", "x"),
+    ("$context.claims['a:b'] $context.claims.sub $context.claims.get('a:b')", "d e d"),
+    ("[$!context.claims['c:d']] [$!context.none['a:b']] [$!context.none.none['a:b']]", "[] [] []"),
+    ("#set($x = \"$!context.claims['a:b']\")#set($y = \"$!context.none['a:b']\")[$x] [$y]", "[d] []"),
 ]
 """Each with the text that comes of it."""
 

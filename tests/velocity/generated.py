@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from components import guard
 from components.answers import BROKEN, Shape, failures
 from components.api_definition import Kind as Behind
 from components.api_definition import Method, Style, define
 from components.cors import Cors
 from components.routes import Read
-from components.sources import CONTEXT, Kind, Source, parse
+from components.sources import ADDRESS, CLAIMS, CONTEXT, DIRECT, PRINCIPAL, Caller, Kind, Source, parse
 from components.templates import BUILT_IN, Answer, Message, accepted, accepted_batch, refused, send
 from local.standin.velocity import Request
 
@@ -66,6 +67,15 @@ MESSAGES = {
     "from the body": message(FROM_BODY),
     "fixed": message({"kind": 'text.a&b=$c #if(true) "quoted" it\'s', "tenant": "header.X-Tenant"}),
     "context": message({name: f"context.{name}" for name in [*CONTEXT, "authorizer.tenant"]}),
+    "caller": message({"who": "context.principal", "where": "context.source_ip"}),
+    "claims": message(
+        {
+            "name": "context.claims.cognito:username",
+            "mail": "context.claims.email",
+            "none": "context.claims.x",
+        },
+        group_id=source("context.claims.sub"),
+    ),
     "fifo": message({}, group_id=source("path.id"), deduplication_id=source("header.X-Order-Id")),
     "fifo from the body": message(
         FROM_BODY, group_id=source("body.tenant"), deduplication_id=source("body.order.id")
@@ -81,8 +91,18 @@ NOT_SENT = {
     for template in each.integration.templates.values()
 }
 """Request templates of what puts nothing into a queue, and whether there is nothing behind at all."""
-TEMPLATES = {name: (each, send(each)) for name, each in (MESSAGES | BATCHES).items()}
-"""Request templates: what is to be sent, and the template."""
+CALLERS = {
+    "users of pools": guard.caller({"authorizer_user_pool_arns": ["a pool"]}),
+    "signed": guard.caller({"iam_authorization": True}),
+    "behind a proxy": guard.caller({"authorizer_function_arn": "a function", "proxy": {}}),
+}
+"""Who calls where it is not a function's principal, from API Gateway's own address of it."""
+TEMPLATES = {name: (each, DIRECT, send(each)) for name, each in (MESSAGES | BATCHES).items()} | {
+    f"{name}, {each}": (wanted, caller, send(wanted, caller))
+    for each, caller in CALLERS.items()
+    for name, wanted in {"caller": MESSAGES["caller"], "batch, claims": BATCHES["batch, claims"]}.items()
+}
+"""Request templates: what is to be sent, of whom, and the template."""
 
 KNOWN = failures(262_144, grouped=True, deduplicated=True, mapped=True)
 ACCEPTED = {
@@ -138,6 +158,7 @@ class Sent:
 
     request: Request
     context: Mapping[str, Any]
+    caller: Caller = DIRECT
 
     def form(self, wanted: Message) -> dict[str, str]:
         """Return the form that SQS must get."""
@@ -179,9 +200,16 @@ class Sent:
             case Kind.BODY:
                 value = _at(item, re.findall(r"[\w-]+", wanted.name))
             case Kind.CONTEXT:
-                path = CONTEXT.get(wanted.name, wanted.name).removeprefix("$!context.")
-                value = _at(self.context, path.split("."))
+                value = _at(self.context, self._steps(wanted.name))
         return "" if value is None else _carried(value if isinstance(value, str) else _compact(value))
+
+    def _steps(self, name: str) -> Sequence[str]:
+        """Return where in the context a part of it is."""
+        if name.startswith(CLAIMS):
+            return ["authorizer", "claims", name.removeprefix(CLAIMS)]
+        of_caller = {PRINCIPAL: self.caller.principal, ADDRESS: self.caller.address}
+        path = of_caller.get(name) or CONTEXT.get(name) or name
+        return re.sub(r"^\$!?context\.", "", path).split(".")
 
     def _json(self) -> Any:
         try:

@@ -93,15 +93,26 @@ def requests(draw: st.DrawFn, body: SearchStrategy[str] = any_body) -> Request:
     return Request(draw(body), dict(headers.values()), draw(parameters), in_path)
 
 
+claims = st.fixed_dictionaries({}, optional={"sub": texts, "email": texts, "cognito:username": texts})
+"""Of a user of Cognito's; API Gateway hands them on as texts."""
+
+
 @st.composite
 def contexts(draw: st.DrawFn) -> dict[str, Any]:
     """Return ``$context``: what API Gateway says of a request, and what authorizer and caller say there."""
-    identity = {"sourceIp": draw(st.sampled_from(["203.0.113.7", "2001:db8::1"]))}
+    addresses = st.sampled_from(["203.0.113.7", "2001:db8::1"])
+    agents = {"userAgent": texts, "apiKeyId": texts}
+    signers = {"caller": st.just("AROAEXAMPLE:ci"), "userArn": texts}
     return {
         "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
-        "identity": identity
-        | draw(st.fixed_dictionaries({}, optional={"userAgent": texts, "apiKeyId": texts})),
-        "authorizer": draw(st.fixed_dictionaries({}, optional={"principalId": texts, "tenant": texts})),
+        "identity": {"sourceIp": draw(addresses)}
+        | draw(st.fixed_dictionaries({}, optional=agents | signers)),
+        "authorizer": draw(
+            st.fixed_dictionaries(
+                {},
+                optional={"principalId": texts, "tenant": texts, "clientIp": addresses, "claims": claims},
+            )
+        ),
         **draw(
             st.fixed_dictionaries(
                 {},

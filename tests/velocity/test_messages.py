@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.sources import Caller
 from components.templates import MOST_ENTRIES, Message
 from local.standin.velocity import Request
 
@@ -27,23 +28,23 @@ def form(template: str, request: Request, context: dict[str, Any]) -> list[tuple
     return urllib.parse.parse_qsl(text, keep_blank_values=True, strict_parsing=True)
 
 
-@pytest.mark.parametrize(("message", "template"), SINGLE.values(), ids=SINGLE)
+@pytest.mark.parametrize(("message", "caller", "template"), SINGLE.values(), ids=SINGLE)
 @given(request=hostile.requests(), context=hostile.contexts())
 def test_what_was_sent_is_what_the_queue_gets(
-    message: Message, template: str, request: Request, context: dict[str, Any]
+    message: Message, caller: Caller, template: str, request: Request, context: dict[str, Any]
 ) -> None:
     found = form(template, request, context)
-    assert sorted(found) == sorted(Sent(request, context).form(message).items())
+    assert sorted(found) == sorted(Sent(request, context, caller).form(message).items())
 
 
-@pytest.mark.parametrize(("message", "template"), BATCH.values(), ids=BATCH)
+@pytest.mark.parametrize(("message", "caller", "template"), BATCH.values(), ids=BATCH)
 @settings(max_examples=50)
 @given(request=hostile.requests(ENTRIES), context=hostile.contexts())
 def test_each_entry_of_a_batch_is_what_the_queue_gets(
-    message: Message, template: str, request: Request, context: dict[str, Any]
+    message: Message, caller: Caller, template: str, request: Request, context: dict[str, Any]
 ) -> None:
     found = form(template, request, context)
-    assert sorted(found) == sorted(Sent(request, context).form(message).items())
+    assert sorted(found) == sorted(Sent(request, context, caller).form(message).items())
 
 
 @pytest.mark.parametrize(("nothing_behind", "template"), NOT_SENT.values(), ids=NOT_SENT)
