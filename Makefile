@@ -6,7 +6,6 @@ BIN := .venv/bin
 READY := .venv/ready
 STACK ?= dev
 PYTEST := $(BIN)/python -m pytest
-TOGETHER := --numprocesses=auto --maxprocesses=4
 
 # Runs a command, and says how long it took.
 define timed
@@ -19,24 +18,26 @@ demo: emulator
 test: emulator
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	@$(MAKE) --no-print-directory --jobs=2 types tests-together
+	@$(MAKE) --no-print-directory tests-together
 	@$(MAKE) --no-print-directory tests-local
-	@$(MAKE) --no-print-directory tests-alone
+	@$(MAKE) --no-print-directory --jobs=2 types tests-alone
 
 # The local AWS's own environment: made by one process, and compiled, as each function would do again.
 emulator: $(READY)
 	@UV_COMPILE_BYTECODE=1 $(BIN)/python -c "from local import emulator, say; emulator.ensure_environment(say.Say())"
 
 types: $(READY)
-	$(call timed,types,$(BIN)/mypy)
+	$(call timed,types,nice -n 19 $(BIN)/mypy)
 
 tests-together: emulator
-	$(call timed,tests in several processes,$(PYTEST) $(TOGETHER) --ignore=tests/local --cov)
+	$(call timed,tests in several processes,$(PYTEST) --numprocesses=auto --maxprocesses=4 \
+	  --ignore=tests/local --cov)
 
+# They wait more than they work.
 tests-local: emulator
-	$(call timed,tests on the local AWS,$(PYTEST) $(TOGETHER) tests/local -m "not clock")
+	$(call timed,tests on the local AWS,$(PYTEST) --numprocesses=3 tests/local -m "not clock")
 
-# These look at the clock, and have the machine to themselves.
+# These look at the clock, and have the machine to themselves but for what is glad to wait.
 tests-alone: emulator
 	$(call timed,tests on the local AWS that look at the clock,$(PYTEST) tests/local -m clock)
 

@@ -161,11 +161,11 @@ class FrontDoorArgs(TypedDict):
     exactly one program may manage it; it is kept when this one is destroyed. Default: false, the account has
     one already."""
     authorizer_function_arn: NotRequired[pulumi.Input[str]]
-    """The function that decides who may call, from the Authorization header. Default: none, everybody may."""
+    """The function that decides who may call. Default: none, everybody may."""
     authorizer_identity_sources: NotRequired[list[str]]
-    """What else of a request that function's decision depends on (a REQUEST authorizer), all of which must be
-    there: ``header.NAME``, ``query.NAME``, ``context.source_ip``, ``context.method``, ``context.route``.
-    Default: the Authorization header alone (a TOKEN authorizer)."""
+    """What of a request that function's decision depends on (a REQUEST authorizer), all of which must be
+    there, in place of the Authorization header: ``header.NAME``, ``query.NAME``, ``context.source_ip``,
+    ``context.method``, ``context.route``. Default: the Authorization header alone (a TOKEN authorizer)."""
     authorizer_cache_ttl_seconds: NotRequired[int]
     """How long a decision is kept, in seconds, 0 to 3,600. Default: 60."""
     authorizer_token_pattern: NotRequired[str]

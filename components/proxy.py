@@ -23,17 +23,11 @@ SECRET = re.compile(r"[\x21-\x7e]{32,200}")
 """200 bytes are the most that WAF compares ("ByteMatchStatement", WAF API reference)."""
 ALLOWED = "32 to 200 printable characters without spaces, better random ones"
 HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-NOT_THE_PROXYS_OWN = (
-    "authorization",
-    "cookie",
-    "forwarded",
-    "host",
-    "user-agent",
-    "via",
-    "x-amzn-trace-id",
-    "x-api-key",
-    "x-forwarded-for",
+NOT_THE_PROXYS_OWN = re.compile(
+    r"accept.*|authorization|cloudfront-viewer-address|connection|content-.*|cookie|forwarded|host|origin"
+    r"|referer|te|trailer|transfer-encoding|upgrade|user-agent|via|x-amz.*|x-api-key|x-forwarded-.*"
 )
+"""What clients, browsers and AWS write, or holds more than an address."""
 REMEDY = """pulumi config set --secret --path 'sluice:proxy.secrets[0]' "$(openssl rand -hex 32)\""""
 
 
@@ -122,7 +116,7 @@ def problems_of(given: Mapping[str, object]) -> list[Problem]:
 def _header_problems(proxy: Mapping[str, object], key: str) -> Iterable[Problem]:
     allowed = "a header of the proxy's own, which it always overwrites: CF-Connecting-IP, True-Client-IP, ..."
     yield from arguments.text(proxy, key, HEADER, allowed)
-    if str(proxy.get(key)).lower() in NOT_THE_PROXYS_OWN:
+    if NOT_THE_PROXYS_OWN.fullmatch(str(proxy.get(key)).lower()):
         yield Problem(key, proxy[key], allowed)
 
 

@@ -4,7 +4,6 @@ The checks are those of RFC 8725 ("JSON Web Token Best Current Practices"); PyJW
 """
 
 import hashlib
-import http.client
 import json
 import re
 import time
@@ -16,7 +15,7 @@ import jwt
 
 from . import authorizing
 from .authorizing import Caller, Check, Log, RefusedError, Settings, SettingsError
-from .key_sets import FAMILIES, Keys, Place, connection_to
+from .key_sets import FAMILIES, Keys, Place, address_of
 
 LONGEST_TOKEN = 8192
 """Bytes; all headers of a request may have 10,240 ("Quotas for configuring and running a REST API")."""
@@ -64,8 +63,8 @@ def read_rules(settings: Settings) -> Rules:
     if not rules.issuer:
         raise SettingsError("issuer is empty")
     try:
-        connection_to(rules.issuer)
-    except (http.client.HTTPException, ValueError) as error:
+        address_of(rules.issuer)
+    except ValueError as error:
         raise SettingsError("issuer is no https URL") from error
     if not rules.audiences or not all(rules.audiences):
         raise SettingsError("audiences holds none, or an empty one")

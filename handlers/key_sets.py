@@ -4,10 +4,14 @@ An issuer that is down is not noticed for half of that time, and one that is ask
 is not asked again and again.
 """
 
+import functools
 import http.client
 import json
+import ssl
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -76,6 +80,7 @@ class Keys:
         self._fetch = fetch or read_json
         self._known: dict[str, list[jwt.PyJWK]] = {}
         self._fetched = float("-inf")
+        self._asked = float("-inf")
         self._next = float("-inf")
         """Before this they are not asked for again."""
         self._failing = False
@@ -108,7 +113,7 @@ class Keys:
     def _renew(self) -> None:
         age = self._clock() - self._fetched
         if not 0 <= age < self._max_age:
-            self._known = {}
+            self._forget()
             if not self._may_ask():
                 raise SettingsError("the issuer's keys could not be had a moment ago")
             self._ask()
@@ -119,12 +124,20 @@ class Keys:
                 # The known ones stay as good as they were.
                 self._trouble(str(error))
 
+    def _forget(self) -> None:
+        """Know no keys any more, and wait no longer for new ones than where none are known."""
+        if self._known:
+            self._known = {}
+            self._next = min(self._next, self._asked + RETRY_SECONDS)
+
     def _may_ask(self) -> bool:
-        return not self._clock() < self._next <= self._clock() + REFRESH_SECONDS
+        # A clock that was set back says nothing of how long ago it was.
+        return not self._asked <= self._clock() < self._next
 
     def _ask(self) -> None:
         self._failing = True
-        self._next = self._clock() + (REFRESH_SECONDS if self._known else RETRY_SECONDS)
+        self._asked = self._clock()
+        self._next = self._asked + (REFRESH_SECONDS if self._known else RETRY_SECONDS)
         try:
             found = by_algorithm(in_time(lambda: self._fetch(self._find_uri())))
         except FetchError as error:
@@ -204,39 +217,73 @@ def read_json(url: str) -> Mapping[str, Any]:
         FetchError: if there is none.
     """
     try:
-        host, path, connection = connection_to(url)
-    except (http.client.HTTPException, ValueError) as error:
-        raise FetchError("a URL that is none, or is not https") from error
-    try:
-        connection.request("GET", path, headers={"Accept": "application/json", "User-Agent": "sluice"})
-        answer = connection.getresponse()
-        content = answer.read(LARGEST_ANSWER + 1)
+        address = address_of(url)
+        with closing(connection_to(address)) as connection:
+            headers = {"Accept": "application/json", "User-Agent": "sluice"}
+            connection.request("GET", address.path, headers=headers)
+            answer = connection.getresponse()
+            content = read_soon(answer)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise FetchError(f"{host} cannot be reached ({type(error).__name__})") from error
-    finally:
-        connection.close()
+        raise FetchError(f"{shown_host(url)} cannot be reached ({type(error).__name__})") from error
     if answer.status != http.client.OK:
-        raise FetchError(f"{host} answered {answer.status}")
-    return json_object(content, host)
+        raise FetchError(f"{address.host} answered {answer.status}")
+    return json_object(content, address.host)
 
 
-def connection_to(url: str) -> tuple[str, str, http.client.HTTPConnection]:
-    """Return the host that a URL names, what to ask it for, and a connection that is not open yet.
+def read_soon(answer: http.client.HTTPResponse) -> bytes:
+    """Return a body, or as much of it as there is when it is too large or takes too long."""
+    end, content = time.monotonic() + DEADLINE_SECONDS, b""
+    while len(content) <= LARGEST_ANSWER and time.monotonic() < end and (part := answer.read1()):
+        content += part
+    return content
+
+
+def shown_host(url: str) -> str:
+    """Return the host of a URL for the log; nothing else of one that is none."""
+    try:
+        return urlsplit(url).hostname or "a URL without a host"
+    except ValueError:
+        return "what is no URL"
+
+
+class Address(NamedTuple):
+    """What a URL says that keys may be taken from."""
+
+    secure: bool
+    host: str
+    port: int | None
+    path: str
+
+
+def connection_to(address: Address) -> http.client.HTTPConnection:
+    """Return a connection that is not open yet."""
+    if not address.secure:
+        return http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT_SECONDS)
+    return http.client.HTTPSConnection(
+        address.host, address.port, timeout=TIMEOUT_SECONDS, context=trusted_roots()
+    )
+
+
+@functools.cache
+def trusted_roots() -> ssl.SSLContext:
+    """Return what tells whom to trust; to read it takes longer than to ask."""
+    return ssl.create_default_context()
+
+
+def address_of(url: str) -> Address:
+    """Return where a URL leads.
 
     Raises:
-        ValueError: if it is no URL to take keys from.
-        http.client.InvalidURL: likewise.
+        ValueError: if it is none that keys may be taken from.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     if not host or "@" in parts.netloc:
         raise ValueError(parts.scheme)
-    if parts.scheme == "https":
-        return host, path, http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
-    if parts.scheme == "http" and host in LOOPBACK:
-        return host, path, http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_SECONDS)
-    raise ValueError(parts.scheme)
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
+        raise ValueError(parts.scheme)
+    return Address(parts.scheme == "https", host, parts.port, path)
 
 
 def json_object(content: bytes, host: str) -> Mapping[str, Any]:

@@ -1,13 +1,17 @@
 """Front doors for the users of Cognito user pools: whose token lets in, and what is known of who came."""
 
 import base64
+import hmac
 import json
 import secrets
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from local.callers import PoolUser
 from local.stack import LocalAws
@@ -130,6 +134,60 @@ FORGERIES: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("how", FORGERIES)
 def test_a_forged_token_is_refused(door: Door, pools: Pools, how: str) -> None:
     assert_unauthorized(door, ask(door, FORGERIES[how](pools.ann.id_token)))
+
+
+def public_key(cloud: LocalAws, pool: UserPool) -> jwt.PyJWK:
+    """Return the key that everybody may know, as the pool tells it."""
+    uid = pool.arn.rpartition("/")[2]
+    with urllib.request.urlopen(f"{cloud.aws.endpoint}/{uid}/.well-known/jwks.json") as answer:
+        return jwt.PyJWKSet.from_dict(json.load(answer)).keys[0]
+
+
+def hashed(token: str, secret: bytes) -> str:
+    """Return a token's claims under its key's id, with a hash in place of a signature."""
+    head = {"alg": "HS256", "typ": "JWT", "kid": jwt.get_unverified_header(token)["kid"]}
+    first = base64.urlsafe_b64encode(json.dumps(head).encode()).decode().rstrip("=")
+    said = f"{first}.{token.split('.')[1]}"
+    last = base64.urlsafe_b64encode(hmac.digest(secret, said.encode(), "sha256")).decode().rstrip("=")
+    return f"{said}.{last}"
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
+def test_the_public_key_is_no_secret_to_sign_with(
+    cloud: LocalAws, door: Door, pools: Pools, encoding: Encoding
+) -> None:
+    known = public_key(cloud, pools.first).key
+    told = known.public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo)
+
+    assert_unauthorized(door, ask(door, hashed(pools.ann.id_token, told)))
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["a known key id", "an unknown key id"])
+def test_a_key_of_somebody_else_is_refused(door: Door, pools: Pools, named: bool) -> None:
+    token = pools.ann.id_token
+    claims = jwt.decode(token, options={"verify_signature": False})
+    uid = jwt.get_unverified_header(token)["kid"] if named else "stranger"
+    forged = jwt.encode(claims, generate_private_key(65537, 2048), "RS256", {"kid": uid})
+
+    assert_unauthorized(door, ask(door, forged))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"Authorization: Bearer TOKEN", b"Authorization: Bearer x.y.z"],
+        [b"Authorization: Bearer TOKENTOKEN"],
+        [b"Authorization: Bearer TOKEN\xe9"],
+        [b"Authorization: Bearer " + b"a" * 8192],
+        [b"Authorization:"],
+    ],
+    ids=["twice", "doubled", "not ASCII", "8 KB", "empty"],
+)
+def test_a_header_that_holds_no_one_token_is_refused(door: Door, pools: Pools, lines: list[bytes]) -> None:
+    token = pools.ann.id_token.encode()
+    given = [each.replace(b"TOKEN", token).decode("latin-1") for each in lines]
+
+    assert_unauthorized(door, door.send_raw("notes", ["Content-Type: application/json", *given]))
 
 
 def test_an_access_token_is_refused_where_no_scope_is_asked_for(door: Door, pools: Pools) -> None:

@@ -58,6 +58,9 @@ def door(request: pytest.FixtureRequest) -> Door:
     return found
 
 
+JSON_LINE = "Content-Type: application/json"
+
+
 def permitted(door: Door) -> Credentials:
     """Return the key of one who may call."""
     assert door.stack.callers.permitted
@@ -188,12 +191,29 @@ def test_who_does_not_sign_is_asked_to(door: Door) -> None:
         ("Basic YTpi", "DEFAULT_4XX"),
         ("AWS4-HMAC-SHA256", "DEFAULT_4XX"),
         ("AWS4-HMAC-SHA256 Credential=x", "DEFAULT_4XX"),
+        ("AWS4-HMAC-SHA256 " + "a" * 8192, "DEFAULT_4XX"),
     ],
+    ids=lambda value: value[:30],
 )
 def test_an_authorization_that_is_no_signature_is_refused(plain: Door, header: str, code: str) -> None:
     reply = plain.send("notes", headers={"Authorization": header})
 
     assert_refused(reply, 403, code)
+    plain.assert_silent(reply)
+
+
+@pytest.mark.parametrize("other", ["junk", "Bearer x.y.z", "AWS4-HMAC-SHA256 Credential=\xe9"])
+@pytest.mark.parametrize("first", [True, False], ids=["before it", "after it"])
+def test_another_authorization_beside_a_signature_lets_nobody_in(
+    plain: Door, other: str, first: bool
+) -> None:
+    shown = signed(stranger(plain).credentials, "POST", f"{plain.url}/notes", b"{}")
+    lines = [f"{name}: {value}" for name, value in shown.items() if name != "Host"]
+    beside = [f"Authorization: {other}"]
+
+    reply = plain.send_raw("notes", [JSON_LINE, *(beside + lines if first else lines + beside)])
+
+    assert reply.status == 403
     plain.assert_silent(reply)
 
 

@@ -96,11 +96,11 @@ def served(cloud: LocalAws, domain: str, **sections: Values) -> Origin:
 
 
 @pytest.fixture(scope="module")
-def limited(cloud: LocalAws) -> Origin:
+def counted(cloud: LocalAws) -> Origin:
     """One with a limiter, whose proxy is about to change its secret."""
     return served(
         cloud,
-        "limited.example.com",
+        "counted.example.com",
         proxy={"secrets": [OLD_SECRET, NEW_SECRET]},
         limiter={
             "allow_short_windows": True,
@@ -125,7 +125,7 @@ def bare(cloud: LocalAws) -> Origin:
     )
 
 
-@pytest.fixture(params=["limited", "bare"])
+@pytest.fixture(params=["counted", "bare"])
 def origin(request: pytest.FixtureRequest) -> Origin:
     found: Origin = request.getfixturevalue(request.param)
     return found
@@ -169,10 +169,10 @@ class Story:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def coming(limited: Origin) -> Iterator[Future[Story]]:
+def coming(counted: Origin) -> Iterator[Future[Story]]:
     """Clients that come while other tests run."""
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(tell, limited)
+        yield pool.submit(tell, counted)
 
 
 @pytest.fixture(scope="module")
@@ -180,14 +180,14 @@ def story(coming: Future[Story]) -> Story:
     return coming.result()
 
 
-def tell(limited: Origin) -> Story:
+def tell(counted: Origin) -> Story:
     """Let some clients come too often, and others now and then."""
     told = Story(
         {
-            V4: Client(limited, [V4]),
-            V6: Client(limited, ["2001:db8:1:2::1", "2001:DB8:1:2:ffff:0:0:9"]),
+            V4: Client(counted, [V4]),
+            V6: Client(counted, ["2001:db8:1:2::1", "2001:DB8:1:2:ffff:0:0:9"]),
         },
-        {each: Client(limited, [each]) for each in NEIGHBOURS},
+        {each: Client(counted, [each]) for each in NEIGHBOURS},
     )
 
     def come_too_often(one: Client) -> None:
@@ -233,26 +233,26 @@ def test_the_same_token_from_another_address_has_that_address(origin: Origin) ->
     assert len(origin.decided("clientIp", addresses[0])) == 1, "its decision was kept"
 
 
-def test_what_a_client_says_of_itself_changes_nothing(limited: Origin) -> None:
+def test_what_a_client_says_of_itself_changes_nothing(counted: Origin) -> None:
     client, other = "198.51.100.33", "198.51.100.34"
     names = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "clientIp")
 
-    reply = limited.ask_for(client, *((name, other) for name in names))
+    reply = counted.ask_for(client, *((name, other) for name in names))
 
     assert reply.status == 202
-    assert (limited.arrived(QUEUE, reply)["sourceIp"], line_of(limited, reply).ip) == (client, client)
-    assert wait_every(0.1, 10, lambda: limited.counted(client) == 1)
-    assert limited.counted(other) == 0
+    assert (counted.arrived(QUEUE, reply)["sourceIp"], line_of(counted, reply).ip) == (client, client)
+    assert wait_every(0.1, 10, lambda: counted.counted(client) == 1)
+    assert counted.counted(other) == 0
 
 
-def test_the_proxy_may_show_either_secret_while_it_changes(limited: Origin) -> None:
-    headers = limited.proxy.address_header, limited.proxy.secret_header
+def test_the_proxy_may_show_either_secret_while_it_changes(counted: Origin) -> None:
+    headers = counted.proxy.address_header, counted.proxy.secret_header
     for secret in (OLD_SECRET, NEW_SECRET, OLD_SECRET):
         shown = zip(headers, ("198.51.100.35", secret), strict=True)
-        reply = limited.ask(*shown, limited.token)
+        reply = counted.ask(*shown, counted.token)
 
         assert reply.status == 202
-        assert line_of(limited, reply).ip == "198.51.100.35"
+        assert line_of(counted, reply).ip == "198.51.100.35"
 
 
 def wrong(secret: str) -> dict[str, str]:
@@ -280,11 +280,11 @@ def past_the_proxy(origin: Origin, client: str, *secrets: str) -> Reply:
     return origin.ask((origin.proxy.address_header, client), *shown, origin.token)
 
 
-def assert_stopped(limited: Origin, reply: Reply, how: str = "") -> None:
+def assert_stopped(counted: Origin, reply: Reply, how: str = "") -> None:
     """Fail unless WAF stopped a request before anything looked at it."""
     assert reply.status == 403, how
     assert reply.answer == {"code": "FORBIDDEN", "message": "You may not call this."}
-    line = line_of(limited, reply)
+    line = line_of(counted, reply)
     assert (line.waf, line.ip, line.principal) == ("WAF_BLOCK", None, None)
 
 
@@ -297,16 +297,16 @@ def assert_denied(bare: Origin, reply: Reply, how: str = "") -> None:
     assert (line.status, line.backend, line.ip, line.principal) == (403, None, None, None)
 
 
-def test_with_another_secret_or_with_several_the_limiter_lets_nobody_in(limited: Origin) -> None:
+def test_with_another_secret_or_with_several_the_limiter_lets_nobody_in(counted: Origin) -> None:
     client = "198.51.100.36"
-    assert limited.ask_for(client).status == 202, "a decision is kept for this token and address"
+    assert counted.ask_for(client).status == 202, "a decision is kept for this token and address"
 
     shown: dict[str, list[str]] = {how: [value] for how, value in wrong(NEW_SECRET).items()}
     shown |= several(OLD_SECRET) | {"none": [], "both": [OLD_SECRET, NEW_SECRET]}
-    replies = {how: past_the_proxy(limited, client, *each) for how, each in shown.items()}
+    replies = {how: past_the_proxy(counted, client, *each) for how, each in shown.items()}
 
     for how, reply in replies.items():
-        assert_stopped(limited, reply, how)
+        assert_stopped(counted, reply, how)
 
 
 def test_with_another_secret_the_authorizer_lets_nobody_in(bare: Origin) -> None:
@@ -359,34 +359,34 @@ def test_aws_s_own_name_leads_nowhere(origin: Origin) -> None:
 
 
 def test_past_the_proxy_the_health_path_answers_only_where_there_is_no_limiter(
-    limited: Origin, bare: Origin
+    counted: Origin, bare: Origin
 ) -> None:
     def answers(origin: Origin, *lines: Line) -> list[int]:
         preflight = origin.ask(("Origin", PAGE), *lines, method="OPTIONS").status
         return [origin.ask(*lines, path="health", method="GET").status, preflight]
 
-    assert answers(limited) == [403, 403]
-    assert answers(limited, *limited.proxy.headers().items()) == [200, 204]
+    assert answers(counted) == [403, 403]
+    assert answers(counted, *counted.proxy.headers().items()) == [200, 204]
     assert answers(bare) == [200, 204]
 
 
-def test_nobody_past_the_proxy_can_have_somebody_else_blocked(limited: Origin) -> None:
+def test_nobody_past_the_proxy_can_have_somebody_else_blocked(counted: Origin) -> None:
     victim, marker = "198.51.100.40", "198.51.100.41"
-    forged = (limited.proxy.address_header, victim)
+    forged = (counted.proxy.address_header, victim)
 
-    for shown in ([], [(limited.proxy.secret_header, "x" * 32)], [("X-Forwarded-For", victim)]):
+    for shown in ([], [(counted.proxy.secret_header, "x" * 32)], [("X-Forwarded-For", victim)]):
         for _ in range(2 * SHORT):
-            assert limited.ask(forged, *shown, limited.token).status == 403
+            assert counted.ask(forged, *shown, counted.token).status == 403
     for _ in range(BURST):
-        assert limited.ask(forged, path="health", method="GET").status == 403
+        assert counted.ask(forged, path="health", method="GET").status == 403
 
     # What comes later in the log is counted later.
-    assert limited.ask_for(marker).status == 202
-    assert wait_every(0.1, 20, lambda: limited.counted(marker) == 1)
-    known = limited.explain(victim)
+    assert counted.ask_for(marker).status == 202
+    assert wait_every(0.1, 20, lambda: counted.counted(marker) == 1)
+    known = counted.explain(victim)
     assert ([each.count for each in known.standings], known.block) == ([0, 0], None)
-    assert limited.ask_for(victim).status == 202
-    assert limited.ask_for(victim, path="health", method="GET").status == 200
+    assert counted.ask_for(victim).status == 202
+    assert counted.ask_for(victim, path="health", method="GET").status == 200
 
 
 def test_who_is_refused_behind_the_proxy_is_known_by_its_address(origin: Origin) -> None:
@@ -404,39 +404,39 @@ def test_who_is_refused_behind_the_proxy_is_known_by_its_address(origin: Origin)
     assert decision["decision"] == "deny"
 
 
-def test_who_guesses_tokens_is_counted(limited: Origin) -> None:
+def test_who_guesses_tokens_is_counted(counted: Origin) -> None:
     client = "198.51.100.46"
 
     for _ in range(3):
         guess = ("Authorization", f"Bearer {tokens.mint()}")
-        assert limited.ask(*limited.proxy.headers(client).items(), guess).status == 403
+        assert counted.ask(*counted.proxy.headers(client).items(), guess).status == 403
 
-    assert wait_until(lambda: limited.counted(client), lambda found: found >= 3) == 3
+    assert wait_until(lambda: counted.counted(client), lambda found: found >= 3) == 3
 
 
-def unattributed(limited: Origin) -> int:
+def unattributed(counted: Origin) -> int:
     """Return how many requests were counted of which nobody knows the address."""
-    texts = log_texts(limited.cloud, limited.made("limiter-ingest-logs").id)
+    texts = log_texts(counted.cloud, counted.made("limiter-ingest-logs").id)
     measured = [json.loads(each) for each in texts if '"_aws"' in each]
     return sum(each.get("RequestsUnattributed", 0) for each in measured)
 
 
 @pytest.mark.parametrize("missing", ["Authorization", "X-Client-Ip"])
 def test_a_request_that_nobody_looked_at_has_no_address_and_counts_for_nobody(
-    limited: Origin, missing: str
+    counted: Origin, missing: str
 ) -> None:
-    client, before = "198.51.100.45", unattributed(limited)
-    shown = {**limited.proxy.headers(client), **dict([limited.token])}
+    client, before = "198.51.100.45", unattributed(counted)
+    shown = {**counted.proxy.headers(client), **dict([counted.token])}
     del shown[missing]
 
-    replies = [limited.ask(*shown.items()) for _ in range(3)]
+    replies = [counted.ask(*shown.items()) for _ in range(3)]
 
     for reply in replies:
         assert_refused(reply, 401, "UNAUTHORIZED")
-        line = line_of(limited, reply)
+        line = line_of(counted, reply)
         assert (line.waf, line.ip, line.principal) == ("WAF_ALLOW", None, None)
-    assert wait_until(lambda: unattributed(limited) - before, lambda found: found >= 3) == 3
-    assert limited.counted(client) == 0
+    assert wait_until(lambda: unattributed(counted) - before, lambda found: found >= 3) == 3
+    assert counted.counted(client) == 0
 
 
 NO_SINGLE, NOT_PLAIN = "the proxy tells no single address", "the proxy tells no plain address"
@@ -451,7 +451,7 @@ NO_ADDRESSES = [
 
 
 @pytest.mark.parametrize(
-    ("name", "cases"), [("limited", NO_ADDRESSES), ("bare", NO_ADDRESSES[-2:])], ids=["limited", "bare"]
+    ("name", "cases"), [("counted", NO_ADDRESSES), ("bare", NO_ADDRESSES[-2:])], ids=["counted", "bare"]
 )
 def test_an_address_that_is_none_lets_nobody_in_and_no_caller_is_to_blame(
     request: pytest.FixtureRequest, name: str, cases: list[tuple[list[str], str]]
@@ -474,9 +474,9 @@ def test_an_address_that_is_none_lets_nobody_in_and_no_caller_is_to_blame(
     assert "198.51" not in json.dumps(logged)
 
 
-def test_a_burst_is_stopped_for_one_client_alone(limited: Origin) -> None:
+def test_a_burst_is_stopped_for_one_client_alone(counted: Origin) -> None:
     def ask(client: str) -> Reply:
-        return limited.ask_for(client, path="health", method="GET")
+        return counted.ask_for(client, path="health", method="GET")
 
     replies = [ask("198.51.100.50") for _ in range(BURST + 1)]
 
@@ -505,38 +505,38 @@ def test_others_behind_the_same_proxy_never_notice(story: Story, client: str) ->
     assert set(one.statuses) == {202}
 
 
-def test_each_client_is_counted_for_itself_and_the_proxy_never_is(limited: Origin, story: Story) -> None:
+def test_each_client_is_counted_for_itself_and_the_proxy_never_is(counted: Origin, story: Story) -> None:
     everybody = {**story.busy, "2001:db8:1:3::/64": story.neighbours[NEIGHBOURS[1]]}
     wanted = {name: one.statuses.count(202) for name, one in everybody.items()}
 
     found = wait_until(
-        lambda: {name: limited.counted(name) for name in everybody}, lambda seen: seen == wanted
+        lambda: {name: counted.counted(name) for name in everybody}, lambda seen: seen == wanted
     )
 
     assert found == wanted
-    assert limited.counted(PROXY) == 0
+    assert counted.counted(PROXY) == 0
 
 
-def test_nothing_went_to_the_dead_letters(limited: Origin, coming: Future[Story]) -> None:
+def test_nothing_went_to_the_dead_letters(counted: Origin, coming: Future[Story]) -> None:
     wait([coming])
 
-    kept = limited.cloud.aws.client("s3").list_objects_v2(Bucket=limited.made("limiter-dead-letters").id)
+    kept = counted.cloud.aws.client("s3").list_objects_v2(Bucket=counted.made("limiter-dead-letters").id)
 
     assert kept["KeyCount"] == 0
 
 
-def test_no_log_has_a_secret_or_a_token(limited: Origin, bare: Origin, coming: Future[Story]) -> None:
+def test_no_log_has_a_secret_or_a_token(counted: Origin, bare: Origin, coming: Future[Story]) -> None:
     wait([coming])
-    logs = limited.cloud.aws.client("logs")
+    logs = counted.cloud.aws.client("logs")
     groups = [
         group["logGroupName"]
         for page in logs.get_paginator("describe_log_groups").paginate()
         for group in page["logGroups"]
     ]
-    hidden = [OLD_SECRET, NEW_SECRET, bare.proxy.secret, limited.stack.token, bare.stack.token]
+    hidden = [OLD_SECRET, NEW_SECRET, bare.proxy.secret, counted.stack.token, bare.stack.token]
 
-    for origin in (limited, bare):
+    for origin in (counted, bare):
         assert {origin.stack.outputs[each] for each in ("access_log", "authorizer_log")} <= set(groups)
     for group in groups:
-        text = "\n".join(log_texts(limited.cloud, group))
+        text = "\n".join(log_texts(counted.cloud, group))
         assert not [each for each in hidden if str(each) in text], group

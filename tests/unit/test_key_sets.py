@@ -796,6 +796,8 @@ def test_a_host_that_somebody_vouches_for_is_asked_by_tls(
     self_signed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(self_signed))
+    # What is read anew of the environment is not to stay for others.
+    monkeypatch.setattr(key_sets, "trusted_roots", key_sets.trusted_roots.__wrapped__)
     with secure_host(self_signed) as made:
         assert key_sets.read_json(f"https://{made.place}/keys") == {}
     assert len(made.requests) == 1
