@@ -30,7 +30,7 @@ from components import (
     user_code,
 )
 from components.alarm_topic import AlarmTopicArgs
-from components.arguments import Problem, Shared
+from components.arguments import HIDDEN, Problem, Shared
 from components.authorizer_args import Authorization, AuthorizerArgs, AuthorizerKind
 from components.consumer import ConsumerArgs
 from components.encryption_key import EncryptionKeyArgs
@@ -44,7 +44,6 @@ SHARED = ("kms_key_arn", "log_retention_days", "alarm_topic_arn")
 """What every component takes, set once beside the sections."""
 
 TEXT_INPUT: Any = pulumi.Input[str]  # type: ignore[misc]
-HIDDEN = "(hidden)"
 ENABLED = "enabled"
 Values = dict[str, Any]
 """Settings by name, each of the type that the component's ``Args`` say."""

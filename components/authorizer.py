@@ -3,9 +3,8 @@
 from typing import TypedDict
 
 import pulumi
-import pulumi_aws as aws
 
-from . import archives, arguments, functions, naming, proxy
+from . import archives, arguments, functions, proxy
 from .authorizer_args import (
     ALGORITHMS,
     KEY_MAX_AGE_SECONDS,
@@ -148,7 +147,9 @@ class Authorizer(pulumi.ComponentResource):
                 kms_key_arn=args.get("kms_key_arn"),
                 target=target,
                 environment={"SLUICE_METRIC_NAMESPACE": METRIC_NAMESPACE},
-                layers=[self._create_layer(target).arn] if checked_by_jwt else [],
+                layers=[functions.create_layer(self._name, LAYER_LOCK, target, self).arn]
+                if checked_by_jwt
+                else [],
                 # There is a run for each new decision, and its own line says what it was.
                 system_log_level="WARN",
             ),
@@ -181,16 +182,6 @@ class Authorizer(pulumi.ComponentResource):
             "principal_claim": args.get("principal_claim", PRINCIPAL_CLAIM),
             "claims": args.get("claims", {}),
         }
-
-    def _create_layer(self, target: archives.Target) -> aws.lambda_.LayerVersion:
-        return aws.lambda_.LayerVersion(
-            f"{self._name}-layer",
-            layer_name=naming.stack_wide(f"{self._name}-packages"),
-            code=pulumi.FileArchive(str(archives.layer(LAYER_LOCK, target))),
-            compatible_runtimes=[target.runtime],
-            compatible_architectures=[target.architecture],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
 
 
 def _function_name(arn: str) -> str:

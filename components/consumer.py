@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import archives, arguments, functions, naming, policies, user_code
+from . import archives, arguments, functions, policies, user_code
 from .arguments import Problem
 from .message_queues import LONGEST_VISIBILITY_SECONDS
 from .monitoring import METRIC_NAMESPACE, PERCENTILES, Alarm, Panel, create_alarms, lambda_metric, own_metric
@@ -276,14 +276,7 @@ class Consumer(pulumi.ComponentResource):
         }
         if table:
             environment["SLUICE_TABLE"] = table.name
-        layer = aws.lambda_.LayerVersion(
-            f"{self._name}-layer",
-            layer_name=naming.stack_wide(f"{self._name}-packages"),
-            code=pulumi.FileArchive(str(archives.layer(LAYER_LOCK, self._target))),
-            compatible_runtimes=[self._target.runtime],
-            compatible_architectures=[self._target.architecture],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        layer = functions.create_layer(self._name, LAYER_LOCK, self._target, self)
         return functions.create_function(
             self._name,
             functions.FunctionSpec(

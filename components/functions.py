@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
 
-from . import policies
+from . import archives, naming, policies
 from .archives import Target
 
 
@@ -34,6 +35,22 @@ class FunctionUnit:
     function: aws.lambda_.Function
     role: aws.iam.Role
     log_group: aws.cloudwatch.LogGroup
+
+
+def create_layer(name: str, lock: Path, target: Target, parent: pulumi.Resource) -> aws.lambda_.LayerVersion:
+    """Make the child ``<name>-layer``, which holds the packages of a lock file.
+
+    Raises:
+        LayerBuildError: if the packages cannot be had.
+    """
+    return aws.lambda_.LayerVersion(
+        f"{name}-layer",
+        layer_name=naming.stack_wide(f"{name}-packages"),
+        code=pulumi.FileArchive(str(archives.layer(lock, target))),
+        compatible_runtimes=[target.runtime],
+        compatible_architectures=[target.architecture],
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
 
 
 def create_function(

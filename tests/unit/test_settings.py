@@ -10,6 +10,7 @@ from pulumi.runtime import config
 
 import settings
 from components import authorizer_args, consumer, encryption_key, front_door_args, templates
+from components.arguments import HIDDEN
 from components.authorizer_args import AuthorizerKind
 from local.program import stack_config
 from settings import SECTIONS, SHARED, Section, Settings, SettingsError
@@ -715,7 +716,7 @@ def test_what_pulumi_knows_as_secret_is_hidden(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(SettingsError) as refused:
         settings.stack_settings()
     assert {each.path: each.value for each in refused.value.problems} == {
-        "sluice:front_door.path": settings.HIDDEN,
+        "sluice:front_door.path": HIDDEN,
         "sluice:consumer.table": "not hidden",
     }
 
