@@ -1,4 +1,4 @@
-"""The program: settings become a front door, who may call it how often, and what drains its queue."""
+"""The program: settings become a front door, who may call it how often, and what drains its queues."""
 
 import pulumi
 
@@ -21,15 +21,10 @@ limiter = None
 if settings.limiter is not None:
     limiter = Limiter("limiter", {**front_door.limiter_args(), **settings.limiter, **shared})
 
-consumer = Consumer(
-    "consumer",
-    {
-        **settings.consumer,
-        "queue_arn": front_door.queue_arn,
-        "queue_url": front_door.queue_url,
-        **shared,
-    },
-)
+consumers = {
+    each.name: Consumer(each.name, {**each.args, **front_door.consumer_args(each.queue), **shared})
+    for each in settings.consumers
+}
 
 dashboard = Dashboard(
     "dashboard",
@@ -37,7 +32,7 @@ dashboard = Dashboard(
         "front_door": front_door.names(),
         "authorizer": authorizer.names(),
         "limiter": limiter.names() if limiter else None,
-        "consumer": consumer.names(),
+        "consumers": [each.names() for each in consumers.values()],
     },
 )
 
@@ -54,9 +49,8 @@ pulumi.export("domain_target", front_door.domain_target)
 pulumi.export("authorizer_function", authorizer.function_name)
 pulumi.export("authorizer_log", authorizer.log_group_name)
 pulumi.export("limiter", limiter.operator() if limiter else None)
-pulumi.export("consumer_function", consumer.function_name)
-pulumi.export("consumer_log", consumer.log_group_name)
-pulumi.export("consumer_table", consumer.table_name)
+pulumi.export("front_door", front_door.operator())
+pulumi.export("consumers", {name: each.operator() for name, each in consumers.items()})
 pulumi.export("dashboard", dashboard.dashboard_name)
 pulumi.export("alarm_topic", shared.get("alarm_topic_arn"))
 pulumi.export("key_policy_needs", settings.key_policy_needs())

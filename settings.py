@@ -2,13 +2,14 @@
 
 The sections ``front_door``, ``authorizer``, ``limiter``, ``consumer``, ``encryption_key`` and ``alarm_topic``
 hold arguments of the components of these names; ``proxy`` holds what front door, authorizer and limiter take
-together.
+together, and ``consumers`` stands for ``consumer`` where there are several.
 Their keys and types are read off the components' own ``Args``, so nothing is said twice.
 """
 
 import difflib
 import json
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import GenericAlias
@@ -20,19 +21,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from components import (
     alarm_topic,
+    arguments,
     authorizer_args,
-    consumer,
+    consumer_args,
     door_queues,
     encryption_key,
     front_door_args,
     limiter,
     proxy,
-    user_code,
 )
 from components.alarm_topic import AlarmTopicArgs
 from components.arguments import HIDDEN, Problem, Shared
 from components.authorizer_args import Authorization, AuthorizerArgs, AuthorizerKind
-from components.consumer import ConsumerArgs
+from components.consumer_args import ConsumerArgs, QueueToDrain
 from components.encryption_key import EncryptionKeyArgs
 from components.front_door_args import FrontDoorArgs
 from components.limiter import LimiterArgs
@@ -67,18 +68,24 @@ class Section:
     """Whether the component is there only where its section says ``enabled``."""
     switched: bool = True
     """Whether an optional one needs that; else it is enough that its section is there."""
+    also: Mapping[str, Any] = field(default_factory=dict)
+    """What can be set beside the arguments, with its type."""
+    needs: Collection[str] = ()
+    """What of that must be set."""
 
     @property
     def types(self) -> dict[str, Any]:
         """The type of each argument that can be set."""
         hints = _settable(self.shape)
         switch = {ENABLED: bool} if self.optional and self.switched else {}
-        return switch | {key: hint for key, hint in hints.items() if key not in (*self.wired, *SHARED)}
+        own = {key: hint for key, hint in hints.items() if key not in (*self.wired, *SHARED)}
+        return {**switch, **self.also, **own}
 
     @property
     def required(self) -> set[str]:
         """The arguments that must be set."""
-        return set(self.shape.__required_keys__) - {*self.wired, *self.derived}  # type: ignore[attr-defined]
+        own = set(self.shape.__required_keys__) - {*self.wired, *self.derived}  # type: ignore[attr-defined]
+        return own.union(self.needs)
 
     def is_absent(self, given: Mapping[str, object]) -> bool:
         """Whether the stack does without it, and nothing of it is to be checked."""
@@ -114,10 +121,13 @@ LIMITER = Section(
 CONSUMER = Section(
     "consumer",
     ConsumerArgs,
-    consumer.problems,
+    consumer_args.problems,
     wired=("queue_arn", "queue_url"),
-    derived=("queue_visibility_timeout_seconds",),
+    derived=tuple(key for key in QueueToDrain.__annotations__ if key not in {"queue_arn", "queue_url"}),
+    also={"queue": str},
 )
+CONSUMERS = "consumers"
+"""The key of several consumers, in the place of ``consumer``."""
 ENCRYPTION_KEY = Section(
     "encryption_key", EncryptionKeyArgs, encryption_key.problems, wired=(), optional=True
 )
@@ -125,14 +135,61 @@ ALARM_TOPIC = Section("alarm_topic", AlarmTopicArgs, alarm_topic.problems, wired
 OF_A_GIVEN_QUEUE = "the visibility timeout of the queue that front_door.queue_arn names, in seconds"
 REQUIRED = {
     "kind": f"one of {', '.join(AuthorizerKind)}",
-    "code": user_code.A_FOLDER,
+    "name": f"a name: {arguments.NAME_ALLOWED}",
     "address_header": "the header in which the proxy sends the client's address",
     "secrets": "what the proxy shows, set with --secret",
 }
 """What is allowed where a setting is required and missing."""
-SECTIONS = (FRONT_DOOR, AUTHORIZER, PROXY, LIMITER, CONSUMER, ENCRYPTION_KEY, ALARM_TOPIC)
+SECTIONS = (FRONT_DOOR, AUTHORIZER, PROXY, LIMITER, ENCRYPTION_KEY, ALARM_TOPIC)
+"""All but those of the consumers, of which there may be several."""
+DEAD_LETTERS = {
+    "dead_letter_queue_arn": "arn:aws:sqs:us-east-1:123456789012:dead-letters",
+    "dead_letter_queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
+}
+"""What a dead-letter queue that is to be made is taken for, while a consumer is checked."""
 A_FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:decides"
 """What the authorizer's function is taken for, while the front door is checked."""
+
+
+@dataclass(frozen=True)
+class Drain:
+    """What one consumer drains."""
+
+    name: str | None
+    """What tells it from others; none for the only one."""
+    queue: str | None
+    """What routes call its queue; none for the first."""
+    door_queue: Mapping[str, object] | None
+    """The front door's arguments of that queue; none if it has no such queue."""
+
+    @classmethod
+    def of(cls, door: Values, name: str | None, queue: str | None) -> "Drain":
+        """Return what is meant by a name and a queue."""
+        return cls(name, queue, door_queues.named(door, queue))
+
+    @property
+    def component(self) -> str:
+        """The component's name."""
+        return CONSUMER.key if self.name is None else f"{CONSUMER.key}-{self.name}"
+
+    @property
+    def made(self) -> bool:
+        """Whether the queue is made here."""
+        return self.door_queue is not None and "queue_max_receive_count" in door_queues.to_drain(
+            self.door_queue
+        )
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One consumer that the stack has."""
+
+    name: str
+    """Of the component."""
+    queue: str | None
+    """What routes call the queue that it drains; none for the first."""
+    args: ConsumerArgs
+    """Less what the front door gives."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +203,7 @@ class Settings:
     """With the proxy in front of all, which it hands on."""
     limiter: LimiterArgs | None
     """Less what the front door gives: its access log and its stage."""
-    consumer: ConsumerArgs
-    """Less what the front door gives: the queue's ARN and URL."""
+    consumers: list[Worker]
     encryption_key: EncryptionKeyArgs | None
     alarm_topic: AlarmTopicArgs | None
 
@@ -191,53 +247,130 @@ def load(raw: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
         for key, value in raw.items()
         if key.startswith(f"{NAMESPACE}:")
     }
-    shared, found = _shared(mine)
-    values, wrong = _sections(mine)
+    workers, found = _workers(mine)
+    shared, wrong = _shared(mine, workers)
+    found += wrong
+    values, wrong = _sections(mine, (*SECTIONS, *workers))
     found += wrong
     found += _doubly_given(values, shared)
-    found += _contradictions(values, {each.path for each in found})
+    drains, wrong = _drained(values, workers)
+    found += wrong
+    found += _contradictions(values, drains, {each.path for each in found})
     if found:
         raise SettingsError([_named(each, secret) for each in found])
-    if f"{NAMESPACE}:{CONSUMER.key}" in secret:
-        variables = values[CONSUMER.key].get("environment", {})
-        values[CONSUMER.key]["environment"] = {
-            name: pulumi.Output.secret(value) for name, value in variables.items()
-        }
     wanted: dict[str, Any] = {
         each.key: values[each.key] if each.is_wanted(values[each.key]) else None for each in SECTIONS
     }
     if front := wanted.pop(PROXY.key):
         wanted[AUTHORIZER.key][PROXY.key] = front
-    return Settings(shared=cast(Shared, shared), **wanted)
+    for each in workers:
+        if f"{NAMESPACE}:{_top(each.key)}" in secret:
+            _keep_secret(values[each.key])
+    consumers = [
+        Worker(drains[each.key].component, drains[each.key].queue, cast(ConsumerArgs, values[each.key]))
+        for each in workers
+    ]
+    return Settings(shared=cast(Shared, shared), consumers=consumers, **wanted)
 
 
-def _sections(mine: Mapping[str, Any]) -> tuple[dict[str, Values], list[Problem]]:
+def _workers(mine: dict[str, Any]) -> tuple[list[Section], list[Problem]]:
+    """Return a section for each consumer, and put what is set of it under that section's key."""
+    text = mine.pop(CONSUMERS, [])
+    given = _read(text)
+    if given in ([], ""):
+        return [CONSUMER], []
+    if _read(mine.pop(CONSUMER.key, {})):
+        allowed = f"nothing beside {NAMESPACE}:{CONSUMERS}, which stands for all of them"
+        return [], [Problem(CONSUMER.key, "(not shown)", allowed, "remove either")]
+    if not isinstance(given, list):
+        remedy = f"pulumi config set --path '{NAMESPACE}:{CONSUMERS}[0].KEY' VALUE"
+        return [], [Problem(CONSUMERS, text, f"a list of maps of: name, {', '.join(CONSUMER.types)}", remedy)]
+    several = [
+        replace(CONSUMER, key=f"{CONSUMERS}[{index}]", also={**CONSUMER.also, "name": str}, needs=("name",))
+        for index in range(len(given))
+    ]
+    mine |= {section.key: each for section, each in zip(several, given, strict=True)}
+    return several, []
+
+
+def _drained(
+    values: Mapping[str, Values], workers: Collection[Section]
+) -> tuple[dict[str, Drain], list[Problem]]:
+    """Return what each consumer drains, and give it what follows from that queue."""
+    door = values[FRONT_DOOR.key]
+    drains: dict[str, Drain] = {}
+    found: list[Problem] = []
+    for section in workers:
+        args = values[section.key]
+        for key in ("code", "requirements"):
+            if key in args:
+                args[key] = str(HERE / args[key])
+        drain = Drain.of(door, args.pop("name", None), args.pop("queue", None))
+        wrong = [*_queue_problems(args, drain, door)]
+        for other, before in drains.items():
+            wrong += _clashes(drain, before, other, filtered="filters" in {**args, **values[other]})
+        drains[section.key] = drain
+        found += [each.under(f"{section.key}.") for each in wrong]
+        args |= door_queues.to_drain(drain.door_queue) if drain.door_queue is not None else {}
+    return drains, found
+
+
+def _queue_problems(args: Values, drain: Drain, door: Values) -> Iterable[Problem]:
+    """Report a name or a queue that cannot be, and what a consumer is told in vain or not told of it."""
+    yield from arguments.text({"name": drain.name}, "name", arguments.NAME, arguments.NAME_ALLOWED)
+    if drain.door_queue is None:
+        if drain.queue is None:
+            return  # the front door's queues are wrong, which is told there
+        names = [str(each.get("name")) for each in door.get("queues", []) if isinstance(each, dict)]
+        yield Problem(
+            "queue", drain.queue, f"a queue of the front door: {', '.join(names) or door_queues.ONLY}"
+        )
+    elif drain.made:
+        yield from arguments.without(args, CONSUMER.derived, "it follows from the front door's queue")
+    elif "queue_visibility_timeout_seconds" not in args:
+        yield Problem("queue_visibility_timeout_seconds", None, OF_A_GIVEN_QUEUE)
+
+
+def _clashes(drain: Drain, before: Drain, other: str, *, filtered: bool) -> Iterable[Problem]:
+    """Report what two consumers cannot share."""
+    if drain.name is not None and drain.name == before.name:
+        yield Problem("name", drain.name, f"one of its own; {other} has the same")
+    if filtered and drain.door_queue is not None and drain.door_queue is before.door_queue:
+        allowed = f"a queue of its own: {other} drains this one too, and a filter deletes what fits none"
+        yield Problem("queue", drain.queue, allowed, "give each a queue, and routes that lead there")
+
+
+def _keep_secret(args: Values) -> None:
+    args["environment"] = {
+        name: pulumi.Output.secret(value) for name, value in args.get("environment", {}).items()
+    }
+
+
+def _sections(
+    mine: Mapping[str, Any], sections: Collection[Section]
+) -> tuple[dict[str, Values], list[Problem]]:
     """Return each section's arguments that have the right type, and what is wrong with the others."""
     values: dict[str, Values] = {}
     found = []
-    for section in SECTIONS:
+    for section in sections:
         given, unreadable = _object(section, mine.get(section.key, {}))
         values[section.key], wrong = _validated(section.types, given)
         missed = set[str]() if section.is_absent(given) else section.required - given.keys()
         missing = [Problem(key, None, REQUIRED[key]) for key in sorted(missed)]
         found += [each.under(f"{section.key}.") for each in (*unreadable, *wrong, *missing)]
-    worker, door = values[CONSUMER.key], values[FRONT_DOOR.key]
-    if "code" in worker:
-        worker["code"] = str(HERE / worker["code"])
-    known = door_queues.visibility_timeout(door)
-    if known is not None:
-        worker.setdefault("queue_visibility_timeout_seconds", known)
-    elif "queue_visibility_timeout_seconds" not in worker:
-        found.append(Problem(f"{CONSUMER.key}.queue_visibility_timeout_seconds", None, OF_A_GIVEN_QUEUE))
     return values, found
 
 
-def _contradictions(values: Mapping[str, Values], known: Collection[str]) -> list[Problem]:
+def _contradictions(
+    values: Mapping[str, Values], drains: Mapping[str, Drain], known: Collection[str]
+) -> list[Problem]:
     """Return what the components say of their arguments, less what is known to be wrong already."""
     stand_ins = _stand_ins(values)
+    stand_ins |= {key: DEAD_LETTERS for key, drain in drains.items() if drain.made}
+    workers = [replace(CONSUMER, key=key) for key in drains]
     said = [
         _placed(problem, section)
-        for section in SECTIONS
+        for section in (*SECTIONS, *workers)
         if not section.is_absent(values[section.key])
         for problem in section.problems({**stand_ins.get(section.key, {}), **values[section.key]})
     ]
@@ -270,11 +403,12 @@ def _placed(problem: Problem, section: Section) -> Problem:
     return problem if of_the_proxy else problem.under(f"{section.key}.")
 
 
-def _shared(mine: Mapping[str, Any]) -> tuple[Values, list[Problem]]:
+def _shared(mine: Mapping[str, Any], workers: Collection[Section]) -> tuple[Values, list[Problem]]:
     """Return the settings that all components share, and what is wrong beside the sections."""
     types = {key: hint for key, hint in _settable(FrontDoorArgs).items() if key in SHARED}
-    sections = [section.key for section in SECTIONS]
-    given = {key: value for key, value in mine.items() if key not in sections and value != ""}
+    sections = [*(section.key for section in SECTIONS), CONSUMER.key, CONSUMERS]
+    elsewhere = {*sections, *(section.key for section in workers)}
+    given = {key: value for key, value in mine.items() if key not in elsewhere and value != ""}
     values, found = _validated(types, given, also=sections)
     return values, found + front_door_args.problems(cast(FrontDoorArgs, values))
 
@@ -293,14 +427,24 @@ def _doubly_given(values: Mapping[str, Values], shared: Values) -> list[Problem]
 
 def _object(section: Section, text: object) -> tuple[Values, list[Problem]]:
     """Return what a section's key holds, which Pulumi hands over as JSON."""
-    try:
-        given = json.loads(text) if isinstance(text, str) else text
-    except (ValueError, RecursionError):
-        given = text
+    given = _read(text)
     if isinstance(given, dict):
         return given, []
     remedy = f"pulumi config set --path '{NAMESPACE}:{section.key}.KEY' VALUE"
     return {}, [Problem("", text, f"a map of: {', '.join(section.types)}", remedy)]
+
+
+def _read(text: object) -> object:
+    """Return what JSON says; what is none, or was read already, as it is."""
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except (ValueError, RecursionError):
+        return text
+
+
+def _top(path: str) -> str:
+    """Return the key of the config that holds something."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def _validated(
@@ -345,7 +489,7 @@ def _unknown(key: str, value: object, known: list[str]) -> Problem:
 def _named(problem: Problem, secret: Collection[str]) -> Problem:
     """Return a problem under its config key, without a secret, and with something to do about it."""
     path = f"{NAMESPACE}:{problem.path.rstrip('.')}"
-    hidden = path.partition(".")[0] in secret or path in secret
+    hidden = f"{NAMESPACE}:{_top(problem.path)}" in secret or path in secret
     return replace(
         problem,
         path=path,
@@ -364,9 +508,9 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type as typing describes it
     parts = get_args(hint)
     if get_origin(hint) is NotRequired:
         return _plain(parts[0])
-    if get_origin(hint) is list and is_typeddict(parts[0]):
+    if is_typeddict(hint):
         # What is in it is the component's to check: pydantic would pass over keys that it does not know.
-        return list[dict[str, Any]]
+        return dict[str, Any]
     if get_origin(hint) in (dict, list):
         return GenericAlias(get_origin(hint), tuple(map(_plain, parts)))
     if hint == TEXT_INPUT:

@@ -7,7 +7,8 @@ from .archives import LayerBuildError
 from .arguments import InvalidArgsError, Problem
 from .authorizer import Authorizer
 from .authorizer_args import AuthorizerArgs, AuthorizerKind, TokenArgs
-from .consumer import Consumer, ConsumerArgs
+from .consumer import Consumer
+from .consumer_args import ConsumerArgs, Idempotency, Pollers
 from .dashboard import Dashboard, DashboardArgs
 from .door_queues import QueueArgs
 from .encryption_key import EncryptionKey, EncryptionKeyArgs
@@ -38,11 +39,13 @@ __all__ = [
     "EncryptionKeyArgs",
     "FrontDoor",
     "FrontDoorArgs",
+    "Idempotency",
     "InvalidArgsError",
     "LayerBuildError",
     "Limiter",
     "LimiterArgs",
     "OverrideArgs",
+    "Pollers",
     "Problem",
     "ProxyArgs",
     "QueueArgs",

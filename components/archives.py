@@ -21,12 +21,17 @@ LAYER_LOCK = "layer.lock"
 """Where a layer carries the list that it was built from."""
 FORMAT = "1"
 """Part of a layer's cache key: raise it when the way of building changes."""
+MIB = 1024 * 1024
+LARGEST_UNZIPPED = 250 * MIB
+"""What Lambda takes unzipped, with layers ("Lambda quotas")."""
+LARGEST_ZIPPED = 50 * MIB
+"""What Lambda takes in a call, of one archive (the same page)."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The modification time of every file in a layer, the earliest that a zip can hold."""
 
 
 class LayerBuildError(pulumi.RunError):
-    """A layer's packages could not be installed. Pulumi prints the message alone, with what pip said."""
+    """A layer's packages cannot be installed, or are too large. Pulumi prints the message alone."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,29 @@ def layer(lock: Path, target: Target) -> Path:
     except OSError as error:
         raise LayerBuildError(f"The layer of {lock} cannot be kept in {built.parent}: {error}") from error
     return built
+
+
+def check_size(code: Path, layers: Sequence[Path]) -> None:
+    """Let pass what Lambda takes: a folder of code with its layers.
+
+    Raises:
+        LayerBuildError: if it is too large.
+    """
+    remedy = "Leave packages out, or put all of it into a container image: image_uri."
+    for each in layers:
+        if (size := each.stat().st_size) > LARGEST_ZIPPED:
+            raise LayerBuildError(
+                f"A layer has {size // MIB} MB zipped; Lambda takes {LARGEST_ZIPPED // MIB}. {remedy}"
+            )
+    unzipped = sum(file.stat().st_size for _, file in code_files(code))
+    for each in layers:
+        with zipfile.ZipFile(each) as archive:
+            unzipped += sum(entry.file_size for entry in archive.infolist())
+    if unzipped > LARGEST_UNZIPPED:
+        raise LayerBuildError(
+            f"{code} and its packages have {unzipped // MIB} MB unzipped; Lambda takes "
+            f"{LARGEST_UNZIPPED // MIB}. {remedy}"
+        )
 
 
 def _build(lock: Path, target: Target, built: Path) -> None:

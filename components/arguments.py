@@ -130,6 +130,23 @@ def each_of(
         yield from (each.under(f"{place}.") for each in wrong)
 
 
+def map_of(
+    args: Mapping[str, object],
+    key: str,
+    shape: type,
+    problems: Callable[[dict[str, object]], Iterable[Problem]],
+) -> Iterable[Problem]:
+    """Report ``key`` unless it is absent or a map of one shape, and what is wrong in it."""
+    value = args.get(key)
+    if value is None:
+        return
+    if not isinstance(value, dict):
+        yield Problem(key, value, f"a map with {', '.join(shape.__annotations__)}")
+        return
+    given = present(value)
+    yield from (each.under(f"{key}.") for each in (*fitting(given, shape), *problems(given)))
+
+
 def distinct(args: Mapping[str, object], key: str, member: str) -> Iterable[Problem]:
     """Report the maps in the list ``key`` that have the same ``member`` as one before."""
     seen: dict[object, int] = {}

@@ -135,21 +135,23 @@ class Authorizer(pulumi.ComponentResource):
         unit = functions.create_function(
             self._name,
             functions.FunctionSpec(
-                archive=pulumi.Output.json_dumps(self._settings(kind), sort_keys=True).apply(
-                    lambda text: archives.handler_archive(
-                        modules=MODULES[kind], shared=["tokens"], generated={SETTINGS_FILE: text}
-                    )
+                package=functions.Zipped(
+                    pulumi.Output.json_dumps(self._settings(kind), sort_keys=True).apply(
+                        lambda text: archives.handler_archive(
+                            modules=MODULES[kind], shared=["tokens"], generated={SETTINGS_FILE: text}
+                        )
+                    ),
+                    f"sluice.handlers.{kind.value}_authorizer.handler",
+                    layers=[functions.create_layer(self._name, LAYER_LOCK, target, self).arn]
+                    if checked_by_jwt
+                    else [],
                 ),
-                handler=f"sluice.handlers.{kind.value}_authorizer.handler",
                 timeout_seconds=JWT_TIMEOUT_SECONDS if checked_by_jwt else TIMEOUT_SECONDS,
                 memory_mb=JWT_MEMORY_MB if checked_by_jwt else MEMORY_MB,
                 log_retention_days=args.get("log_retention_days", LOG_RETENTION_DAYS),
                 kms_key_arn=args.get("kms_key_arn"),
                 target=target,
                 environment={"SLUICE_METRIC_NAMESPACE": METRIC_NAMESPACE},
-                layers=[functions.create_layer(self._name, LAYER_LOCK, target, self).arn]
-                if checked_by_jwt
-                else [],
                 # There is a run for each new decision, and its own line says what it was.
                 system_log_level="WARN",
             ),

@@ -6,10 +6,10 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import arguments, authorizer, consumer, front_door_metrics, limiter_metrics, naming
+from . import arguments, authorizer, consumer_metrics, front_door_metrics, limiter_metrics, naming
 from .arguments import Problem
 from .authorizer import AuthorizerNames
-from .consumer import ConsumerNames
+from .consumer_metrics import ConsumerNames
 from .front_door_metrics import FrontDoorNames
 from .limiter_metrics import LimiterNames
 from .monitoring import Panel
@@ -26,8 +26,8 @@ class DashboardArgs(TypedDict):
     """A front door's names. Default: no graphs of one."""
     authorizer: NotRequired[AuthorizerNames | None]
     """An authorizer's names. Default: no graphs of one."""
-    consumer: NotRequired[ConsumerNames | None]
-    """A consumer's names. Default: no graphs of one."""
+    consumers: NotRequired[list[ConsumerNames]]
+    """The names of consumers. Default: no graphs of any."""
     limiter: NotRequired[LimiterNames | None]
     """A limiter's names. Default: no graphs of one."""
     kms_key_arn: NotRequired[pulumi.Input[str]]
@@ -41,7 +41,7 @@ class DashboardArgs(TypedDict):
 def problems(args: DashboardArgs) -> list[Problem]:
     """Return everything that is wrong with the arguments."""
     found = [*arguments.shared(args)]
-    if not any(args.get(each) for each in ("front_door", "authorizer", "limiter", "consumer")):
+    if not any(args.get(each) for each in ("front_door", "authorizer", "limiter", "consumers")):
         found.append(Problem("front_door", None, "the names of at least one component to show"))
     return found
 
@@ -55,8 +55,8 @@ def panels(args: DashboardArgs) -> list[Panel]:
         joined += authorizer.panels(guard)
     if counting := args.get("limiter"):
         joined += limiter_metrics.panels(counting)
-    if worker := args.get("consumer"):
-        joined += consumer.panels(worker)
+    for worker in args.get("consumers", []):
+        joined += consumer_metrics.panels(worker)
     return joined
 
 

@@ -10,18 +10,24 @@ import pulumi_aws as aws
 
 from . import arguments
 from .arguments import Problem
-from .message_queues import LONGEST_RETENTION_SECONDS, LONGEST_VISIBILITY_SECONDS, QueueSpec, create_queues
+from .message_queues import (
+    LARGEST_MESSAGE_SIZE,
+    LONGEST_RETENTION_SECONDS,
+    LONGEST_VISIBILITY_SECONDS,
+    QueueSpec,
+    create_queues,
+)
 
 KIB = 1024
 DAY = 24 * 60 * 60
 MAX_MESSAGE_SIZE = 256 * KIB
-LARGEST_MESSAGE_SIZE = 1024 * KIB
-"""SQS's own limit ("Amazon SQS message quotas")."""
 VISIBILITY_TIMEOUT_SECONDS = 180
 MESSAGE_RETENTION_SECONDS = 4 * DAY
 MAX_RECEIVE_COUNT = 5
 MOST_RECEIVES = 1000
 FIFO_SUFFIX = ".fifo"
+ONLY = "queue"
+"""What the only queue is called where a name is needed."""
 QUEUE_ARN = re.compile(r"arn:aws[a-z-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?", re.ASCII)
 QUEUE_URL = re.compile(r"https?://\S+/\d{12}/[A-Za-z0-9_-]{1,80}(\.fifo)?", re.ASCII)
 
@@ -168,11 +174,26 @@ def of(args: Mapping[str, object]) -> list[DoorQueue]:
     return [DoorQueue(None, {key: args[key] for key in QueueArgs.__annotations__ if key in args})]
 
 
-def visibility_timeout(args: Mapping[str, object]) -> int | None:
-    """Return how long a message of the first queue stays hidden, in seconds; none where only AWS can tell."""
+def named(args: Mapping[str, object], name: str | None) -> Mapping[str, object] | None:
+    """Return the arguments of one of a front door's queues, the first without a name, if it is there."""
     several = args.get("queues")
-    first: object = several[0] if isinstance(several, list) and several else args
-    if not isinstance(first, dict) or _exists(first):
-        return None
-    given = first.get("visibility_timeout_seconds")
-    return VISIBILITY_TIMEOUT_SECONDS if given is None else cast(int, given)
+    if not isinstance(several, list) or not several:
+        return args if name in {None, ONLY} else None
+    there = [each for each in several if isinstance(each, dict) and name in {None, each.get("name")}]
+    return there[0] if there else None
+
+
+def to_drain(args: Mapping[str, object]) -> dict[str, object]:
+    """Return what is known of one queue before it is made; nothing of one that exists, but its kind."""
+    fifo = is_fifo(args)
+    kind: dict[str, object] = {} if fifo is None else {"queue_fifo": fifo}
+    if _exists(args):
+        return kind
+    given = arguments.present(args)
+    return {
+        **kind,
+        "queue_visibility_timeout_seconds": given.get(
+            "visibility_timeout_seconds", VISIBILITY_TIMEOUT_SECONDS
+        ),
+        "queue_max_receive_count": given.get("max_receive_count", MAX_RECEIVE_COUNT),
+    }

@@ -27,6 +27,7 @@ from . import (
 )
 from .answers import Asks, Shape
 from .api_definition import Style
+from .consumer_args import QueueToDrain
 from .front_door_args import CACHE_SIZES, FrontDoorArgs, problems, routes_of
 from .front_door_metrics import FrontDoorNames, Limits, QueueNames
 from .monitoring import METRIC_NAMESPACE, create_alarms
@@ -210,6 +211,44 @@ class FrontDoor(pulumi.ComponentResource):
         if "proxy" in self._args:
             watched["proxy"] = self._args["proxy"]
         return watched
+
+    def consumer_args(self, queue: str | None = None) -> QueueToDrain:
+        """Return what a `Consumer` needs to drain one of the queues.
+
+        Args:
+            queue: what routes call it. Default: the first.
+
+        Raises:
+            KeyError: if there is no such queue.
+        """
+        found = self._queues[0] if queue is None else self._by_label[queue]
+        made = self._destinations[found.name]
+        drained: dict[str, object] = {
+            "queue_arn": made.arn,
+            "queue_url": made.url,
+            **door_queues.to_drain(found.args),
+        }
+        if made.dead_letters is not None:
+            drained["dead_letter_queue_arn"] = made.dead_letters.arn
+            drained["dead_letter_queue_url"] = made.dead_letters.url
+        return cast(QueueToDrain, drained)
+
+    def operator(self) -> dict[str, object]:
+        """Return what an operator finds the queues by."""
+        return {
+            "region": aws.get_region_output(opts=pulumi.InvokeOutputOptions(parent=self)).region,
+            "queues": {
+                label: {
+                    "url": self._destinations[queue.name].url,
+                    "dead_letter_url": _dead_letter_url(self._destinations[queue.name]),
+                }
+                for label, queue in self._by_label.items()
+            },
+        }
+
+    @property
+    def _by_label(self) -> dict[str, door_queues.DoorQueue]:
+        return {each.name or door_queues.ONLY: each for each in self._queues}
 
     @property
     def _namespace(self) -> str:
@@ -402,6 +441,10 @@ def _by_name(values: Mapping[str, pulumi.Output[str]]) -> pulumi.Output[dict[str
 def _optional(value: pulumi.Output[str] | None) -> pulumi.Output[str | None]:
     """Return an output that may have no value."""
     return cast("pulumi.Output[str | None]", pulumi.Output.from_input(value))
+
+
+def _dead_letter_url(queue: door_queues.Destination) -> pulumi.Output[str] | None:
+    return queue.dead_letters.url if queue.dead_letters else None
 
 
 def _queue_names(queue: door_queues.Destination) -> QueueNames:

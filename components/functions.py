@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -12,20 +13,38 @@ from .archives import Target
 
 
 @dataclass(frozen=True)
-class FunctionSpec:
-    """What one function is made of."""
+class Zipped:
+    """Code in an archive, run by Lambda's own Python."""
 
     archive: pulumi.Input[pulumi.Archive]
     handler: str
+    layers: Sequence[pulumi.Input[str]] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container image, which holds its interpreter and its packages."""
+
+    uri: str
+    command: str | None = None
+    """The handler, where it is not the image's own."""
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """What one function is made of."""
+
+    package: Zipped | Image
     timeout_seconds: int
     memory_mb: int
     log_retention_days: int
     kms_key_arn: pulumi.Input[str] | None
     target: Target = field(default_factory=Target)
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    layers: Sequence[pulumi.Input[str]] = ()
     system_log_level: str = "INFO"
     """Which of Lambda's own lines are logged: from INFO on, two or three for each run."""
+    reserved_concurrency: int | None = None
+    """How many runs at once are set aside for it; none for the account's rest."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +104,12 @@ def create_function(
     )
     function = aws.lambda_.Function(
         f"{name}-function",
-        code=spec.archive,
-        handler=spec.handler,
-        runtime=spec.target.runtime,
+        **_packaged(spec),
         architectures=[spec.target.architecture],
         timeout=spec.timeout_seconds,
         memory_size=spec.memory_mb,
         role=role.arn,
-        layers=list(spec.layers),
+        reserved_concurrent_executions=spec.reserved_concurrency,
         environment={"variables": dict(spec.environment)} if spec.environment else None,
         kms_key_arn=environment_key,
         logging_config={
@@ -103,3 +120,20 @@ def create_function(
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[permissions]),
     )
     return FunctionUnit(function, role, log_group)
+
+
+def _packaged(spec: FunctionSpec) -> dict[str, Any]:
+    """Return the arguments of a function that say what it runs."""
+    if isinstance(spec.package, Image):
+        command = spec.package.command
+        return {
+            "package_type": "Image",
+            "image_uri": spec.package.uri,
+            "image_config": {"commands": [command]} if command else None,
+        }
+    return {
+        "code": spec.package.archive,
+        "handler": spec.package.handler,
+        "runtime": spec.target.runtime,
+        "layers": list(spec.package.layers),
+    }

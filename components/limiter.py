@@ -468,13 +468,15 @@ class Limiter(pulumi.ComponentResource):
         return functions.create_function(
             f"{self._name}-{role}",
             functions.FunctionSpec(
-                archive=archives.handler_archive(
-                    modules=HANDLER_MODULES[module],
-                    shared=SHARED_MODULES,
-                    generated={f"sluice/handlers/{rules.FILE}": rules.dumps(self._rules)},
-                    files=limiter_rules.zone_files(self._rules),
+                package=functions.Zipped(
+                    archives.handler_archive(
+                        modules=HANDLER_MODULES[module],
+                        shared=SHARED_MODULES,
+                        generated={f"sluice/handlers/{rules.FILE}": rules.dumps(self._rules)},
+                        files=limiter_rules.zone_files(self._rules),
+                    ),
+                    f"sluice.handlers.{module}.handler",
                 ),
-                handler=f"sluice.handlers.{module}.handler",
                 timeout_seconds=ENFORCER_TIMEOUT_SECONDS if module == "enforce" else INGEST_TIMEOUT_SECONDS,
                 memory_mb=memory_mb,
                 log_retention_days=args.get("log_retention_days", LOG_RETENTION_DAYS),

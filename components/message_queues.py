@@ -10,6 +10,8 @@ from . import policies
 
 LONGEST_RETENTION_SECONDS = 14 * 24 * 60 * 60
 """SQS's own limit, and how long a dead-letter queue keeps what it got."""
+LARGEST_MESSAGE_SIZE = 1024 * 1024
+"""SQS's own limit, in bytes ("Amazon SQS message quotas")."""
 LONGEST_VISIBILITY_SECONDS = 12 * 60 * 60
 """SQS's own limit of a visibility timeout, and so of a wait before another try."""
 
@@ -59,7 +61,8 @@ def create_queues(
     dead_letters = aws.sqs.Queue(
         f"{name}-dead-letters",
         fifo_queue=fifo,
-        max_message_size=spec.max_message_size,
+        # The largest message has its place there, and the reason beside it.
+        max_message_size=LARGEST_MESSAGE_SIZE,
         message_retention_seconds=LONGEST_RETENTION_SECONDS,
         kms_master_key_id=spec.kms_key_arn,
         sqs_managed_sse_enabled=own_key,

@@ -77,6 +77,11 @@ def drain_queue(queue_arn: str) -> Statement:
     )
 
 
+def send_to(queue_arn: str) -> Statement:
+    """Return what a consumer needs to give a message up to a dead-letter queue."""
+    return Statement(["sqs:SendMessage"], [queue_arn])
+
+
 def bucket_tls_only(bucket_arn: str) -> str:
     """Return the bucket policy that refuses every call that did not come over TLS."""
     return policy(
@@ -141,6 +146,13 @@ def own_table(table_arn: str) -> Statement:
         ],
         [table_arn],
     )  # fmt: skip
+
+
+def note_in_table(table_arn: str) -> Statement:
+    """Return what it takes to note what is in progress and what is done ("Idempotency", Powertools guide)."""
+    return Statement(
+        ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], [table_arn]
+    )
 
 
 def table_key_use(kms_key_arn: str | None) -> list[Statement]:

@@ -8,9 +8,7 @@ from pathlib import Path
 from . import archives
 from .arguments import Problem
 
-MIB = 1024 * 1024
-LARGEST_FOLDER = 250 * MIB
-"""What Lambda takes unzipped, with layers ("Lambda quotas")."""
+LARGEST_FOLDER = archives.LARGEST_UNZIPPED
 MOST_FILES = 10_000
 ENTRY_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 A_FOLDER = "a folder that holds your code"
@@ -32,6 +30,8 @@ def problems(code: object, entry: object) -> list[Problem]:
         return [
             Problem("code", code, A_FOLDER, "this is a program's own folder: give your code one beside it")
         ]
+    if (folder / "sluice").exists():
+        return [Problem("code", code, f"{A_FOLDER}, without a sluice of its own: ours has that name")]
     found = [*_folder_problems(folder)]
     if not found and isinstance(entry, str) and ENTRY_PATTERN.fullmatch(entry):
         found += _entry_problems(folder, entry)
@@ -54,7 +54,9 @@ def _folder_problems(folder: Path) -> Iterator[Problem]:
         size, files = size + file.stat().st_size, files + 1
         if size > LARGEST_FOLDER or files > MOST_FILES:
             yield Problem(
-                "code", str(folder), f"at most {LARGEST_FOLDER // MIB} MB in at most {MOST_FILES} files"
+                "code",
+                str(folder),
+                f"at most {LARGEST_FOLDER // archives.MIB} MB in at most {MOST_FILES} files",
             )
             return
     if not files:

@@ -9,13 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import pulumi
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from examples.recorder import recorder
 from sluice import tokens
+from sluice.dead_letters import ATTRIBUTE, Reason
+from sluice.redrive import Choice, Clock, Handover, Route
 
 from . import demo_callers, demo_full
 from .backend import backend
@@ -25,6 +29,9 @@ from .demo_limits import Visit, visit
 from .program import DeployError
 from .say import Say
 from .stack import LocalAws, LocalStack, local_aws
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 STACKS = ("dev", "open")
 AT_ONCE = 4
@@ -125,6 +132,7 @@ def examine(local: LocalAws, stack: LocalStack) -> list[Check]:
         lambda: accepted_and_handled(local, stack, [*plain, *mates, *awkward]),
         lambda: byte_for_byte(local, stack, awkward),
         lambda: dead_letter(local, stack, poison, mates),
+        lambda: brought_back(local, stack, poison),
         lambda: broken_queue(local, stack),
     ]
     if stack.token:
@@ -186,35 +194,60 @@ def dead_letter(local: LocalAws, stack: LocalStack, poison: Sent, mates: Sequenc
     redrive = sqs.get_queue_attributes(QueueUrl=stack.outputs["queue_url"], AttributeNames=["RedrivePolicy"])
     allowed = json.loads(redrive["Attributes"]["RedrivePolicy"])["maxReceiveCount"]
     found = wait_until(
-        lambda: sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []), bool
+        lambda: sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get(
+            "Messages", []
+        ),
+        bool,
     )
-    ids = [each["MessageId"] for each in found]
-    receives = failed_receives(local, stack, poison.answer["messageId"])
+    reasons = [reason_of(each) for each in found]
+    for each in found:
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"], VisibilityTimeout=0)
     handled = recorded(local, stack)
+    why = Reason("PoisonError", "", poison.answer["messageId"], allowed)
     return Check(
         name,
-        ids == [poison.answer["messageId"]]
+        [replace(each, error=each.error.rpartition(".")[2], message="") for each in reasons] == [why]
         and found[0]["Body"].encode() == poison.body
-        and receives == allowed
         and all(handled[mate.message] == 1 for mate in mates),
         {
-            "receives": receives,
+            "reason": reasons[0].error if reasons else None,
+            "receives": reasons[0].receives if reasons else 0,
             "max_receive_count": allowed,
-            "dead_letters": len(ids),
+            "dead_letters": len(found),
             "batch_mates_handled": sum(handled[mate.message] for mate in mates),
         },
     )
 
 
-def failed_receives(local: LocalAws, stack: LocalStack, message_id: str) -> int:
-    """Return how often the consumer says that a message failed."""
-    events = (
-        local.aws.client("logs")
-        .get_paginator("filter_log_events")
-        .paginate(logGroupName=stack.outputs["consumer_log"], filterPattern="failed")
+def brought_back(local: LocalAws, stack: LocalStack, poison: Sent) -> Check:
+    """Mend what made the message fail, and check that its redrive ends in its being handled."""
+    local.aws.client("dynamodb").put_item(
+        TableName=stack.consumer["table"], Item={"id": {"S": recorder.ANTIDOTE}}
     )
-    lines = [event["message"] for page in events for event in page["events"]]
-    return sum(message_id in line and '"message":"failed"' in line for line in lines)
+    queue = stack.outputs["front_door"]["queues"]["queue"]
+    handover = Handover(
+        local.aws.client("sqs"),
+        Route("queue", queue["url"], queue["dead_letter_url"]),
+        Clock(time.monotonic, time.sleep, lambda: False),
+        Choice(errors=["PoisonError"]),
+    )
+    for _ in handover.run():
+        pass
+    _, body = poison.message
+    handled = wait_until(
+        lambda: sum(count for (_, each), count in recorded(local, stack).items() if each == body), bool
+    )
+    moved = handover.tally.moved
+    return Check(
+        "brought back by `sluice queue redrive`, it is handled",
+        (moved, handled) == (1, 1),
+        {"moved": moved, "handled": handled},
+    )
+
+
+def reason_of(message: "MessageTypeDef") -> Reason:
+    """Return why a message is in the dead-letter queue."""
+    return Reason.loads(message["MessageAttributes"][ATTRIBUTE]["StringValue"])
 
 
 def refusals(stack: LocalStack) -> Check:

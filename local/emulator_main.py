@@ -18,6 +18,7 @@ import emulator_callers  # type: ignore[import-not-found]
 import emulator_gateway  # type: ignore[import-not-found]
 import emulator_iam  # type: ignore[import-not-found]
 import emulator_logs  # type: ignore[import-not-found]
+import emulator_moves  # type: ignore[import-not-found]
 import emulator_sqs  # type: ignore[import-not-found]
 import emulator_waf  # type: ignore[import-not-found]
 import ministack.app
@@ -51,6 +52,7 @@ if __name__ == "__main__":
     emulator_iam.install()
     emulator_logs.install()
     emulator_sqs.install()
+    emulator_moves.install()
     emulator_gateway.install()
     emulator_callers.install()
     ministack.app.app = serve

@@ -44,6 +44,12 @@ class LocalStack:
         return self.callers.token
 
     @property
+    def consumer(self) -> Mapping[str, Any]:
+        """What the program exported of its only consumer."""
+        found: Mapping[str, Any] = self.outputs["consumers"]["consumer"]
+        return found
+
+    @property
     def outputs(self) -> Mapping[str, Any]:
         """What the program exported."""
         return self.deployment.outputs

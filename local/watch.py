@@ -33,7 +33,7 @@ def up(stack: str) -> int:
         deployed = local.up(stack)
         print(f"\nURL: {deployed.outputs['url']}\n\n{curl(deployed)}\n\n{HEADING}", flush=True)
         try:
-            for line in handled_lines(local, deployed.outputs["consumer_log"]):
+            for line in handled_lines(local, deployed.consumer["log"]):
                 print(line, flush=True)
         except KeyboardInterrupt:
             print("\nStopping.", flush=True)

@@ -1,6 +1,7 @@
 """A consumer that proves what arrived: it writes each message's id and the hash of its body to its table.
 
-A body that begins with ``poison`` is refused, which shows what happens to a message that cannot be handled.
+A body that begins with ``poison`` is refused, which shows what happens to a message that cannot be handled;
+but not any more once there is an antidote in the table, which shows how one is brought back.
 """
 
 import hashlib
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 POISON = "poison"
+ANTIDOTE = "antidote"
+"""The id of the item that makes poison harmless."""
 
 
 class PoisonError(Exception):
@@ -30,7 +33,7 @@ def table() -> "Table":
 def record_handler(record: "SQSRecord") -> None:
     """Write down one message: its id, the SHA-256 of its body, and how often it was handled."""
     body = record.body
-    if body.startswith(POISON):
+    if body.startswith(POISON) and "Item" not in table().get_item(Key={"id": ANTIDOTE}):
         raise PoisonError(record.message_id)
     table().update_item(
         Key={"id": record.message_id},

@@ -33,9 +33,15 @@ class LocalSetupError(RuntimeError):
 def function(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
     """Make a function; it runs on this machine's interpreter, whatever its runtime says."""
     inputs.only_on_aws("architectures")
+    if "imageUri" in inputs:
+        raise LocalSetupError(
+            f"the local AWS runs no container images, so not {inputs['imageUri']} either: give the code as a "
+            "folder (code) to run it here, or deploy this stack to AWS"
+        )
     physical = auto_name(name)
     logging = inputs["loggingConfig"]
-    made = workshop.aws.client("lambda").create_function(
+    client = workshop.aws.client("lambda")
+    made = client.create_function(
         FunctionName=physical,
         Code={"ZipFile": zipped(inputs["code"])},
         LoggingConfig={"LogFormat": logging["logFormat"], "LogGroup": logging["logGroup"]},
@@ -50,6 +56,10 @@ def function(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Output
             KMSKeyArn="kmsKeyArn",
         ),
     )
+    if "reservedConcurrentExecutions" in inputs:
+        client.put_function_concurrency(
+            FunctionName=physical, ReservedConcurrentExecutions=inputs["reservedConcurrentExecutions"]
+        )
     return physical, {"name": physical, "arn": made["FunctionArn"]}
 
 
@@ -113,6 +123,8 @@ def event_source_mapping(workshop: Workshop, _name: str, inputs: Inputs) -> tupl
     Of a stream's settings the emulator keeps all and does the filter, the batch size and the age; it never
     waits for a batch, and tries a batch again that failed until its oldest record is too old.
     """
+    # Its pollers are its own, and it counts nothing.
+    inputs.only_on_aws("provisionedPollerConfig", "metricsConfig")
     source: str = inputs["eventSourceArn"]
     client = workshop.aws.client("lambda")
     role = client.get_function(FunctionName=inputs["functionName"])["Configuration"]["Role"]

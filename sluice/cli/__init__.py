@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from . import limiter, token
+from . import limiter, queue, token
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -13,6 +13,7 @@ def main(words: Sequence[str] | None = None) -> int:
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     token.register(groups)
     limiter.register(groups)
+    queue.register(groups)
     chosen = parser.parse_args(words)
     run: Callable[[argparse.Namespace], int] = chosen.run
     return run(chosen)

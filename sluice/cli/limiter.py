@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sluice.limiter import clients, rules
 from sluice.limiter.blocks import LONGEST_REASON, Block, BlockTable, Change, UnreadableRecordError
@@ -18,12 +18,9 @@ from sluice.limiter.dynamodb import ContentionError
 from sluice.limiter.operator import Explanation, FullError, Operator, StillWorkingError
 from sluice.limiter.windows import DAY, SECOND
 
-from . import target
+from . import session, target
 from .clock import local_time
 from .target import TargetError
-
-if TYPE_CHECKING:
-    import boto3
 
 DURATION = re.compile(r"([1-9]\d{0,8})(s|m|h|d)")
 UNITS = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": DAY}
@@ -233,9 +230,7 @@ def _operator(outputs: Mapping[str, Any]) -> Operator:
         raise TargetError(
             "the limiter's rules cannot be read: was it deployed by another version?"
         ) from error
-    client = _session(found["region"], outputs.get("local")).client(
-        "dynamodb", endpoint_url=(outputs.get("local") or {}).get("endpoint_url")
-    )
+    client = session.client("dynamodb", found["region"], outputs)
     return Operator(
         known,
         CounterTable(client, found["counters"]),
@@ -243,15 +238,6 @@ def _operator(outputs: Mapping[str, Any]) -> Operator:
         now,
         count_only=found.get("mode") == "count",
     )
-
-
-def _session(region: str, local: object) -> "boto3.Session":
-    import boto3  # noqa: PLC0415 - as above
-
-    if local:
-        # Any credentials are the local AWS's root user.
-        return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)  # noqa: S106
-    return boto3.Session(region_name=region)
 
 
 def _duration(text: str) -> int:

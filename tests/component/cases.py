@@ -43,6 +43,17 @@ CONSUMER_ARGS: Mapping[str, object] = {
     "code": str(ROOT / "examples" / "recorder"),
     "entry": "recorder:record_handler",
 }
+DRAINED: Mapping[str, object] = {
+    key: value for key, value in CONSUMER_ARGS.items() if key.startswith("queue")
+}
+DYING: Mapping[str, object] = {
+    "queue_max_receive_count": 4,
+    "dead_letter_queue_arn": arn("sqs", "dead-letters"),
+    "dead_letter_queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
+}
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/orders:v1"
+FUNCTION_ARN = arn("lambda", "function:orders")
+TABLES_OF_CONSUMER = frozenset({"table_name", "idempotency_table_name"})
 LIMITER_ARGS: Mapping[str, object] = {
     "access_log_name": "door-access-log",
     "access_log_arn": arn("logs", "log-group:door-access-log"),
@@ -346,14 +357,46 @@ CASES = {
     "authorizer iam with everything": Case(
         Authorizer, {"kind": "iam", "callers": CALLERS, **SHARED}, ALL_OF_AUTHORIZER
     ),
-    "consumer": Case(Consumer, CONSUMER_ARGS, frozenset({"table_name"})),
+    "consumer": Case(Consumer, CONSUMER_ARGS, TABLES_OF_CONSUMER),
     "consumer with a key and no table": Case(
-        Consumer, {**CONSUMER_ARGS, "kms_key_arn": KEY}, frozenset({"table_name"})
+        Consumer, {**CONSUMER_ARGS, "kms_key_arn": KEY}, TABLES_OF_CONSUMER
+    ),
+    "consumer of an image": Case(
+        Consumer, {**DRAINED, "image_uri": IMAGE, "environment": {"MODE": "fast"}}, TABLES_OF_CONSUMER
+    ),
+    "consumer of an image with an entry": Case(
+        Consumer,
+        {**DRAINED, "image_uri": IMAGE, "entry": "orders:handle", "poison_errors": ["Bad"], **DYING},
+        TABLES_OF_CONSUMER,
+    ),
+    "consumer of a function": Case(
+        Consumer,
+        {**DRAINED, "function_arn": FUNCTION_ARN},
+        TABLES_OF_CONSUMER | {"role_name", "log_group_name"},
+    ),
+    "consumer of a function with its role": Case(
+        Consumer,
+        {**DRAINED, "function_arn": FUNCTION_ARN, "function_role_name": "worker-role", **SHARED},
+        TABLES_OF_CONSUMER | {"log_group_name"},
+    ),
+    "consumer of a FIFO queue with pollers of its own": Case(
+        Consumer,
+        {
+            **CONSUMER_ARGS,
+            **DYING,
+            "queue_arn": f"{QUEUE_ARN}.fifo",
+            "queue_url": f"{QUEUE_URL}.fifo",
+            "provisioned_pollers": {"maximum": 10},
+            "filters": [{"body": {"kind": ["order", {"prefix": "o-"}]}}],
+        },
+        TABLES_OF_CONSUMER,
     ),
     "consumer with everything": Case(
         Consumer,
         {
             **CONSUMER_ARGS,
+            # What the function has anyway, and so no clash with it.
+            "requirements": str(ROOT / "handlers" / "layers" / "consumer.txt"),
             "environment": {"MODE": "fast"},
             "table": "id",
             "timeout_seconds": 20,
@@ -362,8 +405,16 @@ CASES = {
             "batch_size": 50,
             "batching_window_seconds": 5,
             "maximum_concurrency": 3,
+            "reserved_concurrency": 3,
             "retry_base_seconds": 4,
             "retry_cap_seconds": 64,
+            "poison_errors": ["recorder.PoisonError", "ValueError"],
+            "idempotency": {
+                "key": "powertools_json(body).id",
+                "payload": "body",
+                "expires_after_seconds": 3600,
+            },
+            **DYING,
             **SHARED,
         },
     ),
@@ -424,14 +475,14 @@ CASES = {
         Limiter,
         {**PROTECTING, "burst_limit": 100, "count_only": True, "log_blocked": True, "proxy": PROXY},
     ),
-    "dashboard": Case(Dashboard, {"consumer": {"function": "worker"}}),
+    "dashboard": Case(Dashboard, {"consumers": [{"label": "worker", "function": "worker"}]}),
     "dashboard with everything": Case(
         Dashboard,
         {
             "front_door": FRONT_DOOR_NAMES,
             "authorizer": {"function": "decider", "ours": True},
             "limiter": LIMITER_NAMES,
-            "consumer": {"function": "worker"},
+            "consumers": [{"label": "worker", "function": "worker"}],
             **SHARED,
         },
     ),

@@ -524,7 +524,13 @@ def test_a_dashboard_finds_the_function_that_decides(
 @pytest.mark.parametrize("args", [NONE, FUNCTION_ARGS, TOKEN, COGNITO, IAM], ids=lambda each: each["kind"])
 def test_a_dashboard_shows_any_kind_beside_what_else_there_is(args: Mapping[str, Any]) -> None:
     def program() -> None:
-        Dashboard("board", {"authorizer": authorizer(args).names(), "consumer": {"function": "worker"}})
+        Dashboard(
+            "board",
+            {
+                "authorizer": authorizer(args).names(),
+                "consumers": [{"label": "worker", "function": "worker"}],
+            },
+        )
 
     body = json.loads(plan_of(program)["board-dashboard"].inputs["dashboardBody"])
     titles = {each["properties"]["title"] for each in body["widgets"]}

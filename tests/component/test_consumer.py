@@ -1,3 +1,4 @@
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -6,10 +7,11 @@ import pulumi
 import pytest
 
 from components import Consumer
-from components.archives import LAYER_LOCK
+from components.archives import LAYER_LOCK, LayerBuildError, Target
+from components.consumer_args import LAYER_LOCK as LAYER_LOCK_OF_OURS
 
-from .cases import CONSUMER_ARGS, QUEUE_ARN, planned
-from .recording import ROLE_POLICY, TABLE, Plan, component_plan
+from .cases import CONSUMER_ARGS, DRAINED, DYING, FUNCTION_ARN, IMAGE, KEY, QUEUE_ARN, TOPIC, planned
+from .recording import ROLE_POLICY, TABLE, Plan, component_plan, plan_of
 
 QUEUE_URL = CONSUMER_ARGS["queue_url"]
 
@@ -69,6 +71,13 @@ def test_the_user_s_environment_is_there_too() -> None:
         "SLUICE_RETRY_BASE_SECONDS": "4",
         "SLUICE_RETRY_CAP_SECONDS": "64",
         "SLUICE_TABLE": plan["unit-table"].outputs["name"],
+        "SLUICE_DEAD_LETTER_QUEUE_URL": DYING["dead_letter_queue_url"],
+        "SLUICE_MAX_RECEIVES": "4",
+        "SLUICE_POISON_ERRORS": "recorder.PoisonError,ValueError",
+        "SLUICE_IDEMPOTENCY_TABLE": plan["unit-idempotency-table"].outputs["name"],
+        "SLUICE_IDEMPOTENCY": json.dumps(
+            {"key": "powertools_json(body).id", "payload": "body", "expires_after_seconds": 3600}
+        ),
         "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
     }
 
@@ -95,12 +104,8 @@ def test_a_table_has_the_key_that_was_asked_for_and_can_be_restored() -> None:
 
 def test_the_function_may_handle_the_items_of_its_table_and_nothing_else_of_it() -> None:
     plan = full()
-    (granted,) = (
-        statement
-        for _, statement in plan.statements(ROLE_POLICY)
-        if any(action.startswith("dynamodb:") for action in statement["Action"])
-    )
-    assert granted["Resource"] == [plan["unit-table"].outputs["arn"]]
+    table = plan["unit-table"].outputs["arn"]
+    (granted,) = (each for _, each in plan.statements(ROLE_POLICY) if each["Resource"] == [table])
     verbs = {action.removeprefix("dynamodb:") for action in granted["Action"]}
     assert verbs == {
         "GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "BatchGetItem", "BatchWriteItem",
@@ -150,8 +155,11 @@ def test_the_archive_holds_the_user_s_code_beside_ours(tmp_path: Path) -> None:
         "consumer.py",
         "helpers/rules.py",
         "sluice/__init__.py",
-        "sluice/handlers/__init__.py",
-        "sluice/handlers/consumer.py",
+        "sluice/dead_letters.py",
+        *(
+            f"sluice/handlers/{each}.py"
+            for each in (*("__init__", "batches", "consumer", "deadline", "giving_up", "journal", "once"),)
+        ),
     }
 
 
@@ -159,3 +167,145 @@ def test_the_archive_holds_the_user_s_code_beside_ours(tmp_path: Path) -> None:
 def test_names_that_are_taken_are_refused_in_the_environment(name: str) -> None:
     with pytest.raises(ValueError, match=f"environment.{name}"):
         consumer(environment={name: "mine"})
+
+
+def granted(plan: Plan, resource: str) -> list[list[str]]:
+    """Return the actions that roles are allowed on one resource, statement by statement."""
+    return [each["Action"] for _, each in plan.statements(ROLE_POLICY) if each["Resource"] == [resource]]
+
+
+def test_the_function_may_put_what_it_gives_up_into_the_dead_letter_queue() -> None:
+    dead = str(DYING["dead_letter_queue_arn"])
+    assert granted(full(), dead) == [["sqs:SendMessage"]]
+    assert ["kms:GenerateDataKey"] in granted(full(), KEY), "what is sent there is encrypted with it"
+    assert granted(plain(), dead) == []
+    assert "SLUICE_DEAD_LETTER_QUEUE_URL" not in environment(plain())
+
+
+def test_an_image_that_handles_batches_itself_is_not_let_at_the_dead_letter_queue() -> None:
+    plan = component_plan(Consumer, {**DRAINED, **DYING, "image_uri": IMAGE})
+    assert granted(plan, str(DYING["dead_letter_queue_arn"])) == []
+
+
+def test_what_was_handled_is_noted_in_a_table_that_forgets() -> None:
+    plan = full()
+    table = plan["unit-idempotency-table"]
+    assert table.inputs["hashKey"] == "id"
+    assert table.inputs["ttl"] == {"enabled": True, "attributeName": "expiration"}
+    assert table.inputs["serverSideEncryption"] == {"enabled": True, "kmsKeyArn": KEY}
+    assert granted(plan, table.outputs["arn"]) == [
+        ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+    ]
+    assert plan["unit-idempotency-table"].urn not in {each.urn for each in plain().of(TABLE)}
+
+
+def test_idempotency_goes_by_the_message_s_id_for_four_days_unless_told_otherwise() -> None:
+    variables = environment(consumer(idempotency={}))
+    assert json.loads(variables["SLUICE_IDEMPOTENCY"]) == {
+        "key": "messageId",
+        "payload": "",
+        "expires_after_seconds": 345_600,
+    }
+
+
+def test_runs_are_set_aside_only_when_asked() -> None:
+    assert full()["unit-function"].inputs["reservedConcurrentExecutions"] == 3
+    assert "reservedConcurrentExecutions" not in plain()["unit-function"].inputs
+    assert consumer(reserved_concurrency=0)["unit-function"].inputs["reservedConcurrentExecutions"] == 0
+
+
+def test_pollers_are_kept_only_when_asked() -> None:
+    own = planned("consumer of a FIFO queue with pollers of its own")["unit-mapping"].inputs
+    assert own["provisionedPollerConfig"] == {"minimumPollers": 2, "maximumPollers": 10}
+    assert "scalingConfig" not in own
+    assert "provisionedPollerConfig" not in full()["unit-mapping"].inputs
+    most = consumer(provisioned_pollers={})["unit-mapping"].inputs["provisionedPollerConfig"]
+    assert most == {"minimumPollers": 2, "maximumPollers": 200}
+
+
+def test_filters_choose_messages_and_what_they_delete_is_counted() -> None:
+    mapping = planned("consumer of a FIFO queue with pollers of its own")["unit-mapping"].inputs
+    (chosen,) = mapping["filterCriteria"]["filters"]
+    assert json.loads(chosen["pattern"]) == {"body": {"kind": ["order", {"prefix": "o-"}]}}
+    assert mapping["metricsConfig"] == {"metrics": ["EventCount"]}
+    assert not {"filterCriteria", "metricsConfig"} & plain()["unit-mapping"].inputs.keys()
+
+
+def test_what_filters_delete_is_to_be_seen_where_there_are_filters() -> None:
+    names: list[Any] = []
+
+    def program() -> None:
+        for filters in (None, [{"body": {"kind": ["order"]}}]):
+            name = "with" if filters else "without"
+            names.append(Consumer(name, {**CONSUMER_ARGS, "filters": filters}).names())  # type: ignore[typeddict-item]
+
+    plan_of(program)
+    assert ["filtered_by" in each for each in names] == [False, True]
+
+
+def test_an_image_is_run_as_it_is_or_with_our_handler_for_an_entry() -> None:
+    own = planned("consumer of an image")["unit-function"].inputs
+    assert (own["packageType"], own["imageUri"]) == ("Image", IMAGE)
+    assert not {"handler", "runtime", "layers", "code", "imageConfig"} & own.keys()
+    assert own["environment"]["variables"] == {"MODE": "fast"}
+    ours = planned("consumer of an image with an entry")["unit-function"].inputs
+    assert ours["imageConfig"] == {"commands": ["sluice.handlers.consumer.handler"]}
+    assert ours["environment"]["variables"]["SLUICE_ENTRY"] == "orders:handle"
+    assert ours["environment"]["variables"]["SLUICE_POISON_ERRORS"] == "Bad"
+
+
+def test_a_function_that_exists_is_fed_and_nothing_else_is_made() -> None:
+    plan = planned("consumer of a function")
+    assert [each.name for each in plan.children] == ["unit-mapping"]
+    assert plan["unit-mapping"].inputs["functionName"] == FUNCTION_ARN
+
+
+def test_a_function_that_exists_is_let_drain_before_it_is_fed() -> None:
+    plan = planned("consumer of a function with its role")
+    assert {each.name for each in plan.children} == {
+        *("unit-policy", "unit-mapping", "unit-errors-alarm", "unit-throttles-alarm")
+    }
+    assert plan["unit-policy"].inputs["role"] == "worker-role"
+    assert plan["unit-policy"].urn in plan["unit-mapping"].dependencies
+    assert granted(plan, QUEUE_ARN) == granted(full(), QUEUE_ARN)
+    assert granted(plan, KEY) == [["kms:Decrypt"]]
+    alarm = plan["unit-errors-alarm"].inputs
+    assert alarm["dimensions"] == {"FunctionName": "orders"}
+
+
+def test_an_alias_of_a_function_is_fed_and_the_function_watched() -> None:
+    plan = component_plan(
+        Consumer, {**DRAINED, "function_arn": f"{FUNCTION_ARN}:live", "alarm_topic_arn": TOPIC}
+    )
+    assert plan["unit-mapping"].inputs["functionName"] == f"{FUNCTION_ARN}:live"
+    assert plan["unit-errors-alarm"].inputs["dimensions"] == {"FunctionName": "orders"}
+
+
+def test_the_user_s_packages_are_a_layer_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(f"iniconfig==2.1.0 --hash=sha256:{'0' * 64}\n")
+    built: list[Path] = []
+
+    def layer(asked: Path, target: Target) -> Path:
+        built.append(asked)
+        zipped = tmp_path / f"{len(built)}.zip"
+        zipfile.ZipFile(zipped, "w").close()
+        return zipped
+
+    monkeypatch.setattr("components.archives.layer", layer)
+    plan = consumer(requirements=str(lock), architecture="arm64")
+    mine = plan["unit-requirements-layer"]
+    assert set(built) == {LAYER_LOCK_OF_OURS, lock}
+    assert mine.inputs["compatibleArchitectures"] == ["arm64"]
+    assert plan["unit-function"].inputs["layers"] == [plan["unit-layer"].outputs["arn"], mine.outputs["arn"]]
+
+
+@pytest.mark.parametrize(("limit", "what"), [("LARGEST_ZIPPED", "zipped"), ("LARGEST_UNZIPPED", "unzipped")])
+def test_what_lambda_would_not_take_is_not_made(
+    limit: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"components.archives.{limit}", 1000)
+    with pytest.raises(LayerBuildError, match=rf" MB {what}; Lambda takes 0. Leave packages out, or put all"):
+        consumer()

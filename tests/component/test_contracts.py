@@ -62,6 +62,9 @@ WITH_FUNCTION = [
     *(f"authorizer {kind}{how}" for kind in ("token", "jwt") for how in ("", " with everything")),
     "consumer",
     "consumer with a key and no table",
+    "consumer of an image",
+    "consumer of an image with an entry",
+    "consumer of a FIFO queue with pollers of its own",
     "consumer with everything",
     *LIMITERS,
 ]
@@ -216,8 +219,7 @@ def test_a_function_s_variables_are_encrypted_with_the_customer_key(case: str) -
 def test_a_function_without_variables_has_no_key() -> None:
     def program() -> None:
         spec = functions.FunctionSpec(
-            archive=pulumi.AssetArchive({}),
-            handler="module.handler",
+            package=functions.Zipped(pulumi.AssetArchive({}), "module.handler"),
             timeout_seconds=5,
             memory_mb=128,
             log_retention_days=30,
@@ -374,6 +376,11 @@ def test_every_alarm_tells_the_topic(case: str) -> None:
         ("authorizer iam with everything", set()),
         ("consumer", set()),
         ("consumer with a key and no table", set()),
+        ("consumer of an image", set()),
+        ("consumer of an image with an entry", set()),
+        ("consumer of a function", set()),
+        ("consumer of a function with its role", {"errors", "throttles"}),
+        ("consumer of a FIFO queue with pollers of its own", set()),
         ("consumer with everything", {"errors", "throttles"}),
         ("limiter", set()),
         ("limiter with a stage", set()),
@@ -453,10 +460,19 @@ def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) ->
         (Case(Limiter, {**PROTECTING, "stage_name": None}), "stage_name"),
         (Case(Limiter, {**LIMITER_ARGS, "ipv6_site_prefix": 48}), "ipv6_site_limits"),
         (Case(Dashboard, {}), "front_door"),
-        (Case(Dashboard, {"consumer": {"function": "worker"}, "panels": []}), "panels"),
+        (
+            Case(Dashboard, {"consumers": [{"label": "worker", "function": "worker-1"}], "panels": []}),
+            "panels",
+        ),
         (Case(FrontDoor, {"log_retention_days": 31}), "log_retention_days"),
         (Case(Consumer, {**CONSUMER_ARGS, "kms_key_arn": "alias/mine"}), "kms_key_arn"),
-        (Case(Dashboard, {"consumer": {"function": "worker"}, "alarm_topic_arn": KEY}), "alarm_topic_arn"),
+        (
+            Case(
+                Dashboard,
+                {"consumers": [{"label": "worker", "function": "worker-1"}], "alarm_topic_arn": KEY},
+            ),
+            "alarm_topic_arn",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused_before_any_child_exists(wrong: Case, path: str) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from components import Dashboard, authorizer, consumer, front_door_metrics, limiter_metrics
+from components import Dashboard, authorizer, consumer_metrics, front_door_metrics, limiter_metrics
+from components.consumer_metrics import ConsumerNames
 from components.front_door_metrics import FrontDoorNames
 from components.limiter_metrics import LimiterNames
 from components.monitoring import Metric
@@ -21,17 +22,18 @@ COUNTING: LimiterNames = {
     "api": "door-api",
     "stage": "v1",
 }
+WORKER: ConsumerNames = {"label": "worker", "function": "worker-1"}
 NAMES = {
     "front_door": FRONT_DOOR_NAMES,
     "authorizer": {"function": "decider", "ours": True},
     "limiter": COUNTING,
-    "consumer": {"function": "worker"},
+    "consumers": [WORKER],
 }
 TITLES = {
     "front_door": [each.title for each in front_door_metrics.panels(FRONT_DOOR_NAMES)],
     "authorizer": [each.title for each in authorizer.panels({"function": "decider", "ours": True})],
     "limiter": [each.title for each in limiter_metrics.panels(COUNTING)],
-    "consumer": [each.title for each in consumer.panels({"function": "worker"})],
+    "consumers": [each.title for each in consumer_metrics.panels(WORKER)],
 }
 
 

@@ -1,8 +1,10 @@
 import json
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import pytest
 
-from components import answers
+from components import FrontDoor, FrontDoorArgs, answers
 
 from .cases import (
     DECIDER,
@@ -25,8 +27,10 @@ from .recording import (
     REGION,
     REST_API,
     REST_API_POLICY,
+    Plan,
     arn,
     physical,
+    plan_of,
 )
 
 
@@ -68,13 +72,14 @@ def test_dead_letters_are_kept_as_long_as_sqs_can() -> None:
     assert plain()["unit-dead-letters"].inputs["messageRetentionSeconds"] == 14 * 24 * 60 * 60
 
 
-def test_the_size_limit_holds_for_both_queues() -> None:
-    limits = [each.inputs["maxMessageSize"] for each in door(max_message_size=4096).of(QUEUE)]
-    assert limits == [4096, 4096], "a dead letter must fit where it is put"
+def test_the_size_limit_is_the_queue_s_and_a_dead_letter_has_room_for_its_reason_besides() -> None:
+    plan = door(max_message_size=4096)
+    limits = [plan[f"unit-{each}"].inputs["maxMessageSize"] for each in ("queue", "dead-letters")]
+    assert limits == [4096, 1024 * 1024]
 
 
 def test_the_largest_message_is_set_and_not_left_to_the_provider() -> None:
-    assert [each.inputs["maxMessageSize"] for each in plain().of(QUEUE)] == [262_144, 262_144]
+    assert plain()["unit-queue"].inputs["maxMessageSize"] == 262_144
 
 
 def test_the_queue_is_timed_as_asked() -> None:
@@ -338,3 +343,58 @@ def test_what_is_made_is_named_by_pulumi() -> None:
     assert plan["unit-queue"].outputs["name"] == physical("unit-queue")
     assert "name" not in plan["unit-queue"].inputs
     assert "name" not in plan["unit-api"].inputs
+
+
+def result_of(args: Mapping[str, Any], ask: Callable[[FrontDoor], object]) -> tuple[Plan, Any]:
+    """Return what a front door says of itself, with the plan that it is in."""
+    plan = plan_of(lambda: ask(FrontDoor("unit", cast(FrontDoorArgs, args))))
+    return plan, plan.result
+
+
+def test_a_consumer_is_given_what_it_needs_to_drain_the_queue() -> None:
+    plan, given = result_of(
+        {"max_receive_count": 7, "visibility_timeout_seconds": 60}, lambda door: door.consumer_args()
+    )
+    queue, dead = plan["unit-queue"].outputs, plan["unit-dead-letters"].outputs
+    assert given == {
+        "queue_arn": queue["arn"],
+        "queue_url": queue["url"],
+        "queue_fifo": False,
+        "queue_visibility_timeout_seconds": 60,
+        "queue_max_receive_count": 7,
+        "dead_letter_queue_arn": dead["arn"],
+        "dead_letter_queue_url": dead["url"],
+    }
+
+
+@pytest.mark.parametrize(("asked", "queue"), [(None, "events"), ("events", "events"), ("notes", "notes")])
+def test_a_consumer_is_given_the_queue_that_it_asks_for(asked: str | None, queue: str) -> None:
+    args = {"queues": [{"name": "events"}, {"name": "notes", "max_receive_count": 2}]}
+    plan, given = result_of(args, lambda door: door.consumer_args(asked))
+    assert given["queue_arn"] == plan[f"unit-{queue}-queue"].outputs["arn"]
+    assert given["dead_letter_queue_arn"] == plan[f"unit-{queue}-dead-letters"].outputs["arn"]
+
+
+def test_there_is_no_giving_of_a_queue_that_is_not_there() -> None:
+    with pytest.raises(KeyError, match="notes"):
+        result_of({}, lambda door: door.consumer_args("notes"))
+
+
+def test_of_somebody_else_s_queue_a_consumer_is_given_what_is_known() -> None:
+    _, given = result_of(EXISTING_QUEUE, lambda door: door.consumer_args())
+    assert given == {**EXISTING_QUEUE, "queue_fifo": False}
+
+
+def test_an_operator_finds_every_queue_and_where_its_dead_letters_are() -> None:
+    plan, given = result_of({}, lambda door: door.operator())
+    queue, dead = plan["unit-queue"].outputs["url"], plan["unit-dead-letters"].outputs["url"]
+    assert given == {"region": REGION, "queues": {"queue": {"url": queue, "dead_letter_url": dead}}}
+    args = {"queues": [{"name": "events"}, {"name": "theirs", **EXISTING_QUEUE}]}
+    plan, given = result_of(args, lambda door: door.operator())
+    assert given["queues"] == {
+        "events": {
+            "url": plan["unit-events-queue"].outputs["url"],
+            "dead_letter_url": plan["unit-events-dead-letters"].outputs["url"],
+        },
+        "theirs": {"url": EXISTING_QUEUE["queue_url"], "dead_letter_url": None},
+    }

@@ -101,9 +101,23 @@ def test_the_dev_stack_exports_where_everything_is() -> None:
             "region": REGION,
             "mode": "block",
         },
-        "consumer_function": plan["consumer-function"].outputs["name"],
-        "consumer_log": plan["consumer-logs"].outputs["name"],
-        "consumer_table": plan["consumer-table"].outputs["name"],
+        "front_door": {
+            "region": REGION,
+            "queues": {
+                "queue": {
+                    "url": plan["front-door-queue"].outputs["url"],
+                    "dead_letter_url": plan["front-door-dead-letters"].outputs["url"],
+                }
+            },
+        },
+        "consumers": {
+            "consumer": {
+                "function": plan["consumer-function"].outputs["name"],
+                "log": plan["consumer-logs"].outputs["name"],
+                "table": plan["consumer-table"].outputs["name"],
+                "idempotency_table": plan["consumer-idempotency-table"].outputs["name"],
+            }
+        },
         "dashboard": "sluice-dev-dashboard",
         "alarm_topic": None,
         "key_policy_needs": None,

@@ -242,7 +242,7 @@ def test_a_request_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_each_message_is_told_once(cloud: LocalAws) -> None:
     stack = fresh(cloud)
-    lines = watch.handled_lines(cloud, stack.outputs["consumer_log"])
+    lines = watch.handled_lines(cloud, stack.consumer["log"])
 
     for _ in range(2):
         sent = post(stack.outputs["url"], b"{}")
@@ -254,7 +254,7 @@ def test_a_consumer_that_cannot_start_is_told_with_its_reason(cloud: LocalAws, t
         "def record_handler(record):\n    pass\n\n\nraise RuntimeError('cannot start')\n"
     )
     stack = fresh(cloud, consumer={"code": str(tmp_path), "entry": "broken:record_handler"})
-    lines = watch.handled_lines(cloud, stack.outputs["consumer_log"])
+    lines = watch.handled_lines(cloud, stack.consumer["log"])
 
     assert post(stack.outputs["url"], b"{}").status == 202
 

@@ -6,6 +6,7 @@ from local import demo, demo_checks
 from local.client import post, post_all
 from local.demo_checks import PATIENCE_SECONDS, wait_until
 from local.stack import LocalAws, LocalStack
+from sluice.dead_letters import Reason
 
 from .support import forbid, fresh, log_texts, take
 
@@ -23,14 +24,14 @@ def test_poison_is_given_up_after_exactly_so_many_receives_and_its_batch_is_hand
 
     dead = take(cloud, stack.outputs["dead_letter_queue_url"])
     assert float(queue["Attributes"]["VisibilityTimeout"]) > PATIENCE_SECONDS, "or it came by waiting alone"
-    assert dead["MessageId"] == poison.answer["messageId"]
+    message_id = poison.answer["messageId"]
+    assert demo.reason_of(dead) == Reason("recorder.PoisonError", message_id, message_id, receives)
     assert dead["Body"].encode() == poison.body
     assert dead["MessageAttributes"]["requestId"]["StringValue"] == poison.answer["requestId"]
     # The log may come after the message that it tells of.
-    failed = wait_until(
-        lambda: demo.failed_receives(cloud, stack, dead["MessageId"]), lambda count: count >= receives
-    )
-    assert failed == receives
+    said = wait_until(lambda: messages(cloud, stack, "given up"), bool)
+    assert [each["message_id"] for each in said] == [message_id]
+    assert len(messages(cloud, stack, "failed")) == receives - 1
     handled = wait_until(
         lambda: demo_checks.recorded(cloud, stack), lambda found: found.total() >= len(mates)
     )
@@ -43,7 +44,8 @@ def test_what_the_consumer_may_not_write_ends_in_the_dead_letter_queue(cloud: Lo
 
     sent = post_all(stack.outputs["url"], [b"{}"] * 2, None)
 
-    dead = {take(cloud, stack.outputs["dead_letter_queue_url"])["MessageId"] for _ in sent}
+    taken = [take(cloud, stack.outputs["dead_letter_queue_url"]) for _ in sent]
+    dead = {demo.reason_of(each).message_id for each in taken}
     assert dead == {each.answer["messageId"] for each in sent}
     assert not demo_checks.recorded(cloud, stack)
 
@@ -75,6 +77,6 @@ def test_the_consumer_s_log_names_the_request_that_a_message_came_with(
 
 
 def messages(cloud: LocalAws, stack: LocalStack, message: str) -> list[dict[str, str]]:
-    texts = log_texts(cloud, stack.outputs["consumer_log"])
+    texts = log_texts(cloud, stack.consumer["log"])
     lines = [json.loads(text) for text in texts if f'"message":"{message}"' in text]
     return [line for line in lines if line["message"] == message]

@@ -102,7 +102,7 @@ def test_a_stack_can_be_deployed_twice_side_by_side(cloud: LocalAws, door: Local
 def test_a_mapping_whose_role_may_not_receive_is_refused(cloud: LocalAws, door: LocalStack) -> None:
     inputs = {
         "eventSourceArn": made(door, "front-door-dead-letters").outputs["arn"],
-        "functionName": door.outputs["consumer_function"],
+        "functionName": door.consumer["function"],
         "batchSize": 10,
     }
 

@@ -192,7 +192,7 @@ def test_the_consumer_drains_a_queue_that_exists(cloud: LocalAws, queue_url: str
 
     found = wait_until(
         lambda: cloud.aws.client("dynamodb").get_item(
-            TableName=door.stack.outputs["consumer_table"],
+            TableName=door.stack.consumer["table"],
             Key={"id": {"S": accepted.answer["messageId"]}},
             ConsistentRead=True,
         ),

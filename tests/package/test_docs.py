@@ -26,7 +26,10 @@ def test_the_tables_are_as_the_docstrings_say() -> None:
 def test_the_readme_names_every_setting_and_no_other() -> None:
     readme = (ROOT / "README.md").read_text()
     rows = {line.split("`")[1] for line in readme.splitlines() if line.startswith("| `sluice:")}
-    assert rows == {f"sluice:{key}" for key in (*(each.key for each in settings.SECTIONS), *settings.SHARED)}
+    assert rows == {
+        f"sluice:{key}"
+        for key in (*(each.key for each in settings.SECTIONS), "consumer", "consumers", *settings.SHARED)
+    }
 
 
 def test_the_readme_gives_a_reason_for_every_direct_dependency() -> None:

@@ -17,7 +17,10 @@ DOOR_NAMESPACE = "Sluice/test-door"
 """Of a front door named ``door`` in a stack named ``test``."""
 
 AUTHORIZER_COUNTS = {"Allowed", "Refused", "SettingsErrors"}
-CONSUMER_COUNTS = {"RecordsHandled", "RecordsFailed"}
+CONSUMER_COUNTS = {
+    *("RecordsHandled", "RecordsRepeated", "RecordsFailed", "RecordsGivenUp", "RecordsReturned"),
+    *("RecordAge", "AttemptsInterrupted"),
+}
 INGEST_COUNTS = {
     *("EventsPerDelivery", "EventsRepeated", "LinesMalformed", "RequestsSeen", "RequestsCounted"),
     *("RequestsUnattributed", "IngestLag", "BlocksStarted", "BlocksExtended"),
@@ -51,6 +54,7 @@ METRICS = {
         "AsyncEventsDropped": FUNCTION,
         "DestinationDeliveryFailures": FUNCTION,
         "IteratorAge": FUNCTION,
+        "FilteredOutEventCount": [{"EventSourceMappingUUID"}],
     },
     "AWS/WAFV2": {"BlockedRequests": WEB_ACL},
     "Sluice": dict.fromkeys(AUTHORIZER_COUNTS | CONSUMER_COUNTS | INGEST_COUNTS | ENFORCER_COUNTS, SERVICE),
@@ -58,6 +62,7 @@ METRICS = {
 }
 
 GAUGES = {
+    "RecordAge",
     *("Latency", "IntegrationLatency", "Duration"),
     *("ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"),
     *("IteratorAge", "EventsPerDelivery", "IngestLag", "BlockLag", "ReleaseLag"),

@@ -11,7 +11,7 @@ import aws_lambda_powertools
 import pulumi
 import pytest
 
-from components import archives, limiter_rules
+from components import archives, consumer, limiter_rules
 from components.archives import LayerBuildError, Target
 from components.authorizer import LAYER_LOCK, MODULES, SETTINGS_FILE
 from components.authorizer_args import AuthorizerKind
@@ -254,9 +254,10 @@ def test_the_jwt_authorizer_s_layer_holds_its_packages_alone() -> None:
 
 
 def test_the_consumer_needs_nothing_of_ours_that_it_does_not_ship(tmp_path: Path, code: Path) -> None:
-    task = unpacked(archives.handler_archive(modules=["consumer"], shared=[], code=code), tmp_path)
+    archive = archives.handler_archive(modules=consumer.MODULES, shared=consumer.SHARED, code=code)
+    task = unpacked(archive, tmp_path)
     told = run_isolated(
-        "from sluice.handlers import consumer\n"
+        "from sluice.handlers import consumer, once\n"
         "import handlers\n"
         "print(consumer.__file__, handlers.NAME)\n"
         "ours = ('sluice', 'components', 'pulumi')\n"
@@ -265,7 +266,15 @@ def test_the_consumer_needs_nothing_of_ours_that_it_does_not_ship(tmp_path: Path
     )
     assert told.splitlines() == [
         f"{task}/sluice/handlers/consumer.py handlers/__init__.py",
-        "sluice sluice.handlers sluice.handlers.consumer",
+        " ".join(
+            sorted(
+                [
+                    *("sluice", "sluice.handlers"),
+                    *(f"sluice.handlers.{each}" for each in consumer.MODULES),
+                    *(f"sluice.{each}" for each in consumer.SHARED),
+                ]
+            )
+        ),
     ]
 
 

@@ -1,7 +1,10 @@
+"""The consumer as Lambda calls it, from its environment to what it prints."""
+
 import itertools
 import json
 import math
 import sys
+import threading
 import types
 from collections.abc import Callable
 from functools import cached_property
@@ -9,16 +12,30 @@ from typing import Any
 
 import pytest
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers import consumer
-from handlers.consumer import Environment, Worker, load, retry_delay
+from handlers.batches import Retrying, retry_delay
+from handlers.consumer import Environment, Worker, load
 from sluice import tokens
+from sluice.dead_letters import ATTRIBUTE, Reason
 
-QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/orders"
-SECRET = "the-body-of-a-message"
+from .consumer_records import (
+    DEAD_URL,
+    QUEUE_URL,
+    SECRET,
+    SENT,
+    TABLE,
+    Context,
+    FakeSqs,
+    HandledTable,
+    Values,
+    record,
+    refused,
+)
+
 VARIABLES = {
     "SLUICE_ENTRY": "users_code:handle",
     "SLUICE_QUEUE_URL": QUEUE_URL,
@@ -26,21 +43,23 @@ VARIABLES = {
     "SLUICE_RETRY_CAP_SECONDS": "300",
     "AWS_LAMBDA_FUNCTION_NAME": "worker-1234567",
 }
-GONE = ClientError({"Error": {"Code": "InvalidParameterValue", "Message": "gone"}}, "ChangeMessageVisibility")
+GIVING_UP = {
+    "SLUICE_DEAD_LETTER_QUEUE_URL": DEAD_URL,
+    "SLUICE_MAX_RECEIVES": "3",
+    "SLUICE_POISON_ERRORS": "orders.StockError,KeyError",
+}
+ORDER = "powertools_json(body).orderId"
 NUMBERS = itertools.count()
 
 
-class FakeSqs:
-    """Remembers what was asked of it, and refuses some receipts."""
+def once(key: str = "messageId", payload: str = "") -> dict[str, str]:
+    """Return the variables of a consumer that handles each message once."""
+    sameness = {"key": key, "payload": payload, "expires_after_seconds": 3600}
+    return {"SLUICE_IDEMPOTENCY_TABLE": TABLE, "SLUICE_IDEMPOTENCY": json.dumps(sameness)}
 
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.refusals: dict[str, Exception] = {}
 
-    def change_message_visibility(self, **given: Any) -> None:
-        self.asked.append(given)
-        if given["ReceiptHandle"] in self.refusals:
-            raise self.refusals[given["ReceiptHandle"]]
+def order(number: object, **more: object) -> str:
+    return json.dumps({"orderId": number, "secret": SECRET, **more})
 
 
 class Function:
@@ -49,6 +68,8 @@ class Function:
     def __init__(self, sqs: FakeSqs, capsys: pytest.CaptureFixture[str]) -> None:
         self.sqs = sqs
         self.handled: list[str] = []
+        self.variables = dict(VARIABLES)
+        self.context = Context()
         self.capsys = capsys
         # Powertools keeps a logger, and where it prints, by its service's name.
         self.name = f"worker-{next(NUMBERS)}"
@@ -56,37 +77,23 @@ class Function:
     @cached_property
     def worker(self) -> Worker:
         """The worker, made at the first run as in Lambda: before, nobody reads what it prints."""
-        return Worker(Environment.read({**VARIABLES, "AWS_LAMBDA_FUNCTION_NAME": self.name}))
+        return Worker(Environment.read({**self.variables, "AWS_LAMBDA_FUNCTION_NAME": self.name}))
 
-    def run(self, *records: dict[str, Any]) -> list[str]:
+    def run(self, *records: Values) -> list[str]:
         """Return the ids that are reported as failed."""
-        context: Any = None
+        context: Any = self.context
         answer = self.worker.run({"Records": list(records)}, context)
         return [str(each["itemIdentifier"]) for each in answer["batchItemFailures"]]
 
-    def printed(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def printed(self) -> tuple[list[Values], Values]:
         """Return the log lines and the one line of metrics."""
+        lines, (metrics,) = self.printed_in_parts()
+        return lines, metrics
+
+    def printed_in_parts(self) -> tuple[list[Values], list[Values]]:
+        """Return the log lines and the lines of metrics."""
         lines = [json.loads(line) for line in self.capsys.readouterr().out.splitlines()]
-        (metrics,) = (line for line in lines if "_aws" in line)
-        return [line for line in lines if "_aws" not in line], metrics
-
-
-def record(
-    name: str, *, body: str = SECRET, receives: int = 1, request_id: str | None = "r-1"
-) -> dict[str, Any]:
-    attributes = (
-        {} if request_id is None else {"requestId": {"stringValue": request_id, "dataType": "String"}}
-    )
-    return {
-        "messageId": name,
-        "receiptHandle": f"receipt-{name}",
-        "body": body,
-        "attributes": {"ApproximateReceiveCount": str(receives)},
-        "messageAttributes": attributes,
-        "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:orders",
-        "awsRegion": "us-east-1",
-    }
+        return [line for line in lines if "_aws" not in line], [line for line in lines if "_aws" in line]
 
 
 @pytest.fixture
@@ -97,19 +104,21 @@ def function(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     sqs = FakeSqs()
     monkeypatch.setattr("boto3.client", {"sqs": sqs}.__getitem__)
     monkeypatch.setattr("random.random", lambda: 0.5)
-    users_code = types.ModuleType("users_code")
-    monkeypatch.setitem(sys.modules, "users_code", users_code)
-    handled: list[str] = []
+    monkeypatch.setitem(sys.modules, "users_code", types.ModuleType("users_code"))
+    made = Function(sqs, capsys)
 
     def handle(record: SQSRecord) -> None:
         if record.body.startswith("bad"):
             raise RuntimeError("refused")
-        handled.append(record.message_id)
+        made.handled.append(record.message_id)
 
-    users_code.handle = handle  # type: ignore[attr-defined]
-    made = Function(sqs, capsys)
-    made.handled = handled
+    monkeypatch.setattr("users_code.handle", handle, raising=False)
     return made
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> HandledTable:
+    return HandledTable(monkeypatch)
 
 
 @given(
@@ -142,11 +151,27 @@ def test_a_wait_doubles_up_to_its_cap(receives: int, jitter: float, delay: int) 
 def test_the_environment_tells_what_the_function_is() -> None:
     assert Environment.read(VARIABLES) == Environment(
         entry="users_code:handle",
-        queue_url=QUEUE_URL,
-        retry_base_seconds=2,
-        retry_cap_seconds=300,
         function_name="worker-1234567",
+        retrying=Retrying(
+            queue_url=QUEUE_URL,
+            base_seconds=2,
+            cap_seconds=300,
+            max_receives=None,
+            poison_errors=frozenset(),
+        ),
+        dead_letter_queue_url=None,
+        idempotency_table=None,
+        sameness="",
     )
+
+
+def test_the_environment_tells_what_else_the_function_does() -> None:
+    known = once(ORDER)
+    read = Environment.read({**VARIABLES, **GIVING_UP, **known})
+    assert read.dead_letter_queue_url == DEAD_URL
+    assert read.retrying.max_receives == 3
+    assert read.retrying.poison_errors == {"orders.StockError", "KeyError"}
+    assert (read.idempotency_table, read.sameness) == (TABLE, known["SLUICE_IDEMPOTENCY"])
 
 
 @pytest.mark.parametrize("name", VARIABLES)
@@ -157,7 +182,7 @@ def test_a_variable_that_is_missing_is_a_broken_deployment(name: str) -> None:
 
 def test_the_users_function_is_found_by_its_entry_whatever_its_argument_is_named() -> None:
     found: Callable[..., object] = load("sluice.tokens:digest")
-    assert found(record="text") == tokens.digest("text"), "Powertools passes the record by name"
+    assert found("text") == tokens.digest("text")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +196,7 @@ def test_an_entry_that_is_not_there_is_a_broken_deployment(entry: str, error: ty
 def test_a_good_batch_reports_nothing(function: Function) -> None:
     assert function.run(record("a"), record("b")) == []
     assert function.handled == ["a", "b"]
-    assert function.sqs.asked == []
+    assert function.sqs.postponed == []
 
 
 def test_a_record_that_fails_does_not_take_its_batch_with_it(function: Function) -> None:
@@ -193,8 +218,18 @@ def test_the_users_function_may_name_its_argument_as_it_likes(
         taken.append(message.message_id)
 
     monkeypatch.setattr("users_code.handle", handle)
-    assert Function(function.sqs, function.capsys).run(record("a")) == []
+    assert function.run(record("a")) == []
     assert taken == ["a"]
+
+
+@pytest.mark.parametrize("returned", [None, False, 0, "failed", object()])
+def test_whatever_the_users_function_returns_its_record_is_handled(
+    function: Function, monkeypatch: pytest.MonkeyPatch, returned: object
+) -> None:
+    monkeypatch.setattr("users_code.handle", lambda _: returned)
+    assert function.run(record("a")) == []
+    lines, _ = function.printed()
+    assert [line["message"] for line in lines] == ["handled"]
 
 
 def test_every_invocation_starts_afresh(function: Function) -> None:
@@ -204,27 +239,25 @@ def test_every_invocation_starts_afresh(function: Function) -> None:
 
 def test_only_a_failed_record_is_postponed_by_its_own_backoff(function: Function) -> None:
     function.run(record("a"), record("b", body="bad", receives=1), record("c", body="bad", receives=4))
-    assert function.sqs.asked == [
+    assert function.sqs.postponed == [
         {
             "QueueUrl": QUEUE_URL,
-            "ReceiptHandle": "receipt-b",
-            "VisibilityTimeout": retry_delay(1, 2, 300, 0.5),
-        },
-        {
-            "QueueUrl": QUEUE_URL,
-            "ReceiptHandle": "receipt-c",
-            "VisibilityTimeout": retry_delay(4, 2, 300, 0.5),
-        },
+            "ReceiptHandle": f"receipt-{name}",
+            "VisibilityTimeout": retry_delay(receives, 2, 300, 0.5),
+        }
+        for name, receives in (("c", 4), ("b", 1))
     ]
 
 
-@pytest.mark.parametrize("error", [GONE, EndpointConnectionError(endpoint_url=QUEUE_URL)])
+@pytest.mark.parametrize(
+    "error", [refused("ChangeMessageVisibility"), EndpointConnectionError(endpoint_url=QUEUE_URL)]
+)
 def test_a_record_that_cannot_be_postponed_does_not_fail_the_rest(
     function: Function, error: Exception
 ) -> None:
     function.sqs.refusals["receipt-a"] = error
     assert function.run(record("a", body="bad"), record("b", body="bad"), record("c")) == ["a", "b"]
-    assert [each["ReceiptHandle"] for each in function.sqs.asked] == ["receipt-a", "receipt-b"]
+    assert [each["ReceiptHandle"] for each in function.sqs.postponed] == ["receipt-a", "receipt-b"]
     assert function.handled == ["c"]
     lines, _ = function.printed()
     assert [line["message_id"] for line in lines if line["message"] == "postponing failed"] == ["a"]
@@ -249,12 +282,32 @@ def test_the_counts_of_one_invocation_are_not_those_of_the_next(function: Functi
     assert "RecordsHandled" not in metrics
 
 
+def test_a_batch_with_more_records_than_a_line_of_metrics_holds_is_counted_whole(function: Function) -> None:
+    function.run(*(record(str(number)) for number in range(250)))
+    _, metrics = function.printed_in_parts()
+    assert sum(sum(each["RecordsHandled"]) for each in metrics) == 250
+    assert sum(len(each["RecordAge"]) for each in metrics) == 250
+
+
+@pytest.mark.parametrize(("later", "age"), [(0, 0), (1.5, 1500), (3600, 3_600_000), (-5, 0)])
+def test_a_record_s_age_is_that_since_it_was_sent_and_never_less_than_nothing(
+    function: Function, monkeypatch: pytest.MonkeyPatch, later: float, age: int
+) -> None:
+    clock = types.SimpleNamespace(time=lambda: SENT / 1000 + later)
+    monkeypatch.setattr("handlers.consumer.time", clock)
+    function.run(record("a"), record("b", body="bad"))
+    _, metrics = function.printed()
+    assert metrics["RecordAge"] == [age], "only what was handled has come to an end"
+    (published,) = metrics["_aws"]["CloudWatchMetrics"]
+    assert {"Name": "RecordAge", "Unit": "Milliseconds"} in published["Metrics"]
+
+
 def test_a_log_line_names_the_callers_request_and_never_the_body(function: Function) -> None:
     function.run(
         record("a", request_id="r-a"), record("b", body=f"bad {SECRET}", request_id="r-b", receives=3)
     )
     lines, metrics = function.printed()
-    handled, failed = lines
+    failed, handled = lines
     assert (handled["message"], handled["message_id"], handled["request_id"]) == ("handled", "a", "r-a")
     assert (failed["message"], failed["message_id"], failed["request_id"]) == ("failed", "b", "r-b")
     assert (failed["receives"], failed["retry_in_seconds"]) == (3, 6)
@@ -280,8 +333,214 @@ def test_one_worker_serves_every_invocation(function: Function, monkeypatch: pyt
         return create(environment)
 
     monkeypatch.setattr(consumer, "Worker", counting)
-    context: Any = None
+    context: Any = Context()
     for _ in range(2):
         answer = consumer.handler({"Records": [record("a", body="bad")]}, context)
         assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
     assert made == [Environment.read(VARIABLES)]
+
+
+# Giving up
+
+
+def test_a_record_is_given_up_at_its_last_receive_with_the_reason(function: Function) -> None:
+    function.variables |= GIVING_UP
+    failed = function.run(record("a", body="bad", receives=3), record("b", body="bad", receives=2))
+    assert failed == ["b"]
+    (sent,) = function.sqs.sent
+    assert (sent["QueueUrl"], sent["MessageBody"]) == (DEAD_URL, "bad")
+    said = Reason.loads(sent["MessageAttributes"][ATTRIBUTE]["StringValue"])
+    assert said == Reason("RuntimeError", "refused", "a", 3)
+    lines, metrics = function.printed()
+    assert [(line["message"], line["message_id"], line["receives"]) for line in lines] == [
+        ("given up", "a", 3),
+        ("failed", "b", 2),
+    ]
+    assert lines[0]["exception_name"] == "RuntimeError"
+    assert (metrics["RecordsGivenUp"], metrics["RecordsFailed"]) == ([1], [1])
+
+
+def test_poison_is_given_up_at_its_first_receive(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    def handle(_: SQSRecord) -> None:
+        raise KeyError("no such shop")
+
+    function.variables |= GIVING_UP
+    monkeypatch.setattr("users_code.handle", handle)
+    assert function.run(record("a")) == []
+    assert len(function.sqs.sent) == 1
+
+
+def test_a_record_that_the_dead_letter_queue_refuses_fails(function: Function) -> None:
+    function.variables |= GIVING_UP
+    function.sqs.send_errors = [refused("SendMessage"), refused("SendMessage")]
+    assert function.run(record("a", body=f"bad {SECRET}", receives=3)) == ["a"]
+    lines, metrics = function.printed()
+    assert [(line["message"], line["message_id"]) for line in lines] == [
+        *[("giving up failed", "a")] * 2,
+        ("failed", "a"),
+    ]
+    assert metrics["RecordsFailed"] == [1]
+    assert "RecordsGivenUp" not in metrics
+    assert SECRET not in json.dumps(lines)
+
+
+# The time
+
+
+def test_a_record_that_takes_too_long_fails_and_those_behind_it_come_again_at_once(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handle(_: SQSRecord) -> None:
+        assert not threading.Event().wait(10)
+
+    monkeypatch.setattr("users_code.handle", handle)
+    function.context.seconds = 0.5
+    assert function.run(record("a"), record("b"), record("c")) == ["a", "b", "c"]
+    assert [each["ReceiptHandle"] for each in function.sqs.postponed] == ["receipt-a"]
+    assert [[each["ReceiptHandle"] for each in part] for part in function.sqs.handed_back] == [
+        ["receipt-b", "receipt-c"]
+    ]
+    lines, metrics = function.printed()
+    failed, returned = lines
+    assert (failed["message"], failed["exception_name"]) == ("failed", "OutOfTimeError")
+    assert (returned["message"], returned["records"]) == ("returned without being started", 2)
+    assert (metrics["RecordsFailed"], metrics["RecordsReturned"]) == ([1], [2])
+
+
+def test_every_invocation_has_a_time_of_its_own(function: Function) -> None:
+    function.context.seconds = 0
+    assert function.run(record("a")) == ["a"]
+    function.context.seconds = 30
+    assert function.run(record("a")) == []
+
+
+# Once
+
+
+def test_a_message_that_comes_again_is_not_handled_again(function: Function, table: HandledTable) -> None:
+    function.variables |= once()
+    assert function.run(record("a"), record("b")) == []
+    assert function.run(record("a", receives=2), record("c"), record("c")) == []
+    assert function.handled == ["a", "b", "c"]
+    lines, (first, second) = function.printed_in_parts()
+    assert [(line["message"], line["message_id"]) for line in lines] == [
+        ("handled", "a"),
+        ("handled", "b"),
+        ("handled before", "a"),
+        ("handled", "c"),
+        ("handled before", "c"),
+    ]
+    assert (sum(first["RecordsHandled"]), "RecordsRepeated" in first) == (2, False)
+    assert (sum(second["RecordsHandled"]), sum(second["RecordsRepeated"])) == (1, 2)
+
+
+def test_what_failed_is_handled_when_it_comes_again(
+    function: Function, table: HandledTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function.variables |= once()
+    assert function.run(record("a", body="bad")) == ["a"]
+    assert function.run(record("a", receives=2)) == []
+    assert function.handled == ["a"]
+
+
+def test_an_attempt_that_was_killed_is_told_of_when_the_next_takes_it_over(
+    function: Function, table: HandledTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(given: SQSRecord) -> None:
+        # Of a batch that has something to count.
+        raise SystemExit if given.body else RuntimeError("refused")
+
+    function.variables |= once()
+    with monkeypatch.context() as patch:
+        patch.setattr("users_code.handle", killed)
+        with pytest.raises(SystemExit):
+            function.run(record("bad", body=""), record("a"))
+    # A worker keeps the code that it began with, and after its end there is another.
+    del function.worker
+
+    assert function.run(record("a", receives=2)) == ["a"], "the other may still be at work"
+    assert function.sqs.postponed[-1]["VisibilityTimeout"] == 30, "a run's whole time"
+    table.pass_time(31)
+    assert function.run(record("a", receives=3)) == []
+
+    lines, metrics = function.printed_in_parts()
+    assert [(line["message"], line["message_id"]) for line in lines] == [
+        ("failed", "bad"),
+        ("failed", "a"),
+        ("an attempt before was interrupted", "a"),
+        ("handled", "a"),
+    ]
+    assert [sum(each.get("AttemptsInterrupted", [])) for each in metrics] == [0, 0, 1]
+    assert SECRET not in json.dumps([lines, metrics])
+
+
+def test_an_attempt_that_ran_out_of_time_is_no_interrupted_one(
+    function: Function, table: HandledTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handle(_: SQSRecord) -> None:
+        assert not threading.Event().wait(10)
+
+    function.variables |= once()
+    monkeypatch.setattr("users_code.handle", handle)
+    function.context.seconds = 0.5
+    assert function.run(record("a")) == ["a"]
+    assert table.items == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (json.dumps({"secret": SECRET}), "IdempotencyKeyError"),
+        (order(7, amount=2), "IdempotencyValidationError"),
+    ],
+)
+def test_a_message_without_a_key_or_with_anothers_is_given_up_at_once(
+    function: Function, table: HandledTable, body: str, error: str
+) -> None:
+    function.variables |= {**GIVING_UP, **once(ORDER, "powertools_json(body).amount")}
+    assert function.run(record("a", body=order(7, amount=1)), record("b", body=body)) == []
+    assert function.handled == ["a"]
+    (sent,) = function.sqs.sent
+    said = Reason.loads(sent["MessageAttributes"][ATTRIBUTE]["StringValue"])
+    assert said.error == f"aws_lambda_powertools.utilities.idempotency.exceptions.{error}"
+    lines, _ = function.printed()
+    assert [(line["message"], line["message_id"]) for line in lines] == [("handled", "a"), ("given up", "b")]
+    assert SECRET not in json.dumps([lines, said.message])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        SECRET,
+        f"[{SECRET}",
+        json.dumps({"shop": "s", "orderId": [SECRET]}),
+        json.dumps({"shop": {"a": SECRET}}),
+    ],
+)
+def test_a_body_in_which_no_key_can_be_looked_for_is_written_nowhere(
+    function: Function, table: HandledTable, body: str
+) -> None:
+    function.variables |= {**GIVING_UP, **once("join('-', powertools_json(body).[shop, orderId])")}
+    function.run(record("a", body=body), record("b", body=body, receives=3))
+    assert function.handled == []
+    assert SECRET not in json.dumps([each["MessageAttributes"] for each in function.sqs.sent])
+    lines, _ = function.printed()
+    assert SECRET not in json.dumps(lines)
+
+
+@pytest.mark.parametrize("body", [SECRET, "", "3", "[]", '"text"', f'{{"secret": "{SECRET}"}}'])
+def test_a_body_without_a_key_is_given_up_at_once_whatever_it_is(
+    function: Function, table: HandledTable, body: str
+) -> None:
+    function.variables |= {**GIVING_UP, **once(ORDER)}
+    assert function.run(record("a", body=body)) == []
+    assert len(function.sqs.sent) == 1
+
+
+def test_a_message_is_not_handled_while_the_table_is_away(function: Function, table: HandledTable) -> None:
+    function.variables |= {**GIVING_UP, **once()}
+    table.refused = {"PutItem"}
+    assert function.run(record("a")) == ["a"]
+    assert (function.handled, function.sqs.sent) == ([], [])
+    table.refused = set()
+    assert function.run(record("a", receives=2)) == []

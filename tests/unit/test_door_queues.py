@@ -149,7 +149,35 @@ def test_the_largest_message_is_the_queue_s_own_or_the_most_that_sqs_takes(
 def test_a_message_stays_hidden_as_long_as_the_first_queue_says(
     args: dict[str, Any], seconds: int | None
 ) -> None:
-    assert door_queues.visibility_timeout(args) == seconds
+    first = door_queues.named(args, None)
+    known = door_queues.to_drain(first) if first is not None else {}
+    assert known.get("queue_visibility_timeout_seconds") == seconds
+
+
+@pytest.mark.parametrize(
+    ("args", "known"),
+    [
+        ({}, {"queue_fifo": False, "queue_max_receive_count": 5, "queue_visibility_timeout_seconds": 180}),
+        (
+            {"fifo": True, "max_receive_count": 2, "visibility_timeout_seconds": 60},
+            {"queue_fifo": True, "queue_max_receive_count": 2, "queue_visibility_timeout_seconds": 60},
+        ),
+        (THEIRS, {"queue_fifo": False}),
+        ({key: f"{value}.fifo" for key, value in THEIRS.items()}, {"queue_fifo": True}),
+    ],
+)
+def test_a_consumer_is_told_what_is_known_of_its_queue(args: dict[str, Any], known: dict[str, Any]) -> None:
+    assert door_queues.to_drain(args) == known
+
+
+def test_a_queue_is_found_by_what_routes_call_it() -> None:
+    queues = [{"name": "a"}, {"name": "b", "fifo": True}]
+    assert door_queues.named({"queues": queues}, None) == queues[0]
+    assert door_queues.named({"queues": queues}, "b") == queues[1]
+    assert door_queues.named({"queues": queues}, "c") is None
+    assert door_queues.named({"fifo": True}, None) == {"fifo": True}
+    assert door_queues.named({"fifo": True}, "queue") == {"fifo": True}
+    assert door_queues.named({"fifo": True}, "a") is None
 
 
 def planned(*queues: DoorQueue) -> Plan:

@@ -1,12 +1,14 @@
 import re
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 
-from components import authorizer, consumer, dashboard, front_door_metrics, limiter_metrics
+from components import authorizer, consumer_metrics, dashboard, front_door_metrics, limiter_metrics
+from components.consumer_metrics import ConsumerNames
 from components.dashboard import COLUMNS, DashboardArgs
 from components.front_door_metrics import FrontDoorNames, Limits
 from components.limiter_metrics import LimiterNames
@@ -23,8 +25,7 @@ from components.monitoring import (
     own_metric,
 )
 from components.stage import THROTTLED
-from handlers import consumer as consumer_handler
-from handlers import enforce, ingest
+from handlers import enforce, ingest, journal
 from handlers.counting import Tally
 from handlers.emf import Unit
 from handlers.enforcement import Report
@@ -57,17 +58,18 @@ LIMITER: LimiterNames = {
     "api": "api",
     "stage": "v1",
 }
+WORKER: ConsumerNames = {"label": "worker", "function": "worker", "filtered_by": "mapping"}
 ALL: DashboardArgs = {
     "front_door": FRONT_DOOR,
     "authorizer": {"function": "guard", "ours": True},
     "limiter": LIMITER,
-    "consumer": {"function": "worker"},
+    "consumers": [WORKER],
 }
 ALARMS = {
     "front_door": front_door_metrics.alarms(FRONT_DOOR, ["orders-", "theirs-"], Limits()),
     "authorizer": authorizer.alarms({"function": "guard", "ours": True}),
     "limiter": limiter_metrics.alarms(LIMITER),
-    "consumer": consumer.alarms({"function": "worker"}),
+    "consumer": consumer_metrics.alarms(WORKER),
 }
 EVERY_ALARM = [alarm for alarms in ALARMS.values() for alarm in alarms]
 EVERY_PANEL = dashboard.panels(ALL)
@@ -199,8 +201,8 @@ def test_a_metric_of_a_function_is_found_by_its_name() -> None:
 
 
 def test_the_metrics_of_the_consumer_are_those_that_it_counts() -> None:
-    source = consumer_handler.__loader__.get_source(consumer_handler.__name__)  # type: ignore[union-attr]
-    assert set(re.findall(r'add_metric\("(\w+)"', source)) == CONSUMER_COUNTS
+    source = Path(journal.__file__).read_text()
+    assert set(re.findall(r'(?:add_metric|_count)\("(\w+)"', source)) == CONSUMER_COUNTS
 
 
 FULL_TALLY = Tally(

@@ -92,21 +92,27 @@ def test_a_function_may_use_the_key_of_its_own_table_and_of_no_other() -> None:
 
 
 TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/t"
+KEPT = "arn:aws:dynamodb:us-east-1:123456789012:table/kept"
+DEAD = "arn:aws:sqs:us-east-1:123456789012:dead"
 
 
 @pytest.mark.parametrize(
-    ("table", "key", "resources"),
+    ("dead", "table", "kept", "key", "resources"),
     [
-        (None, None, [QUEUE]),
-        (None, KEY, [QUEUE]),
-        (TABLE, None, [QUEUE, TABLE]),
-        (TABLE, KEY, [QUEUE, TABLE, KEY]),
+        (None, None, None, None, [QUEUE]),
+        (None, None, None, KEY, [QUEUE]),
+        (None, TABLE, None, None, [QUEUE, TABLE]),
+        (None, TABLE, None, KEY, [QUEUE, TABLE, KEY]),
+        (DEAD, None, None, None, [QUEUE, DEAD]),
+        (DEAD, None, None, KEY, [QUEUE, DEAD, KEY]),
+        (None, None, KEPT, None, [QUEUE, KEPT]),
+        (DEAD, TABLE, KEPT, KEY, [QUEUE, DEAD, KEY, TABLE, KEPT, KEY]),
     ],
 )
 def test_a_consumer_is_let_at_what_it_has_and_no_more(
-    table: str | None, key: str | None, resources: list[str]
+    dead: str | None, table: str | None, kept: str | None, key: str | None, resources: list[str]
 ) -> None:
-    given = consumer.statements(QUEUE, table, key)
+    given = consumer.statements(QUEUE, dead, table, kept, key)
     assert [resource for each in given for resource in each.resources] == resources
 
 

@@ -11,7 +11,7 @@ from components import (
     alarm_topic,
     authorizer,
     authorizer_args,
-    consumer,
+    consumer_args,
     dashboard,
     encryption_key,
     front_door_args,
@@ -345,6 +345,22 @@ AUTHORIZER_BAD: list[tuple[str, dict[str, Any]]] = [
     *[(path, {**TOKENS, **each}) for path, each in SHARED_BAD],
 ]
 
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/orders:v1"
+DYING = {
+    "dead_letter_queue_arn": "arn:aws:sqs:us-east-1:123456789012:dead",
+    "dead_letter_queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/dead",
+}
+LOCK = ROOT / "handlers" / "layers" / "consumer.txt"
+
+
+def of_consumer(args: Any) -> list[Problem]:
+    """Return what is wrong with a consumer's arguments, of an image unless they say where it comes from."""
+    there = {"code", "image_uri", "function_arn"} & args.keys()
+    base: Any = {} if there else {"image_uri": IMAGE, "entry": "a:b"}
+    return consumer_args.problems({**base, **args})
+
+
+CODE = {"code": str(ROOT / "examples" / "recorder"), "entry": "recorder:record_handler"}
 CONSUMER_GOOD: list[dict[str, Any]] = [
     {},
     {"entry": "consumer:record_handler"},
@@ -352,7 +368,7 @@ CONSUMER_GOOD: list[dict[str, Any]] = [
     {"code": str(ROOT / "examples" / "recorder"), "entry": "recorder:record_handler"},
     {"environment": {}},
     {"environment": {"AB": "x", "a_1": OUTPUT, "b__": ""}},
-    {"environment": {"AB": "x" * (3 * 1024 - 2), "CDE": OUTPUT}},
+    {"environment": {"AB": "x" * 2558, "CDE": OUTPUT}},
     {"queue_visibility_timeout_seconds": 43_200},
     {"table": "id"},
     {"timeout_seconds": 1},
@@ -372,6 +388,31 @@ CONSUMER_GOOD: list[dict[str, Any]] = [
     {"retry_base_seconds": 43_200, "retry_cap_seconds": 43_200},
     {"retry_base_seconds": 300},
     {"retry_cap_seconds": 2},
+    {"maximum_concurrency": 5, "reserved_concurrency": 5},
+    {"maximum_concurrency": 5, "reserved_concurrency": 0},
+    {"reserved_concurrency": 1},
+    {"provisioned_pollers": {}},
+    {"provisioned_pollers": {"minimum": 2, "maximum": 2}},
+    {"provisioned_pollers": {"minimum": 200, "maximum": 2000}},
+    {"filters": [{"body": {"kind": ["order"]}}]},
+    {"filters": [{"body": {"a": {"b": [{"numeric": [">", 5]}, None, True, 1]}}}] * 10},
+    {"filters": [{"body": ["plain text"]}]},
+    {"poison_errors": ["ValueError", "orders.errors.Bad"], **DYING},
+    {"poison_errors": ["x" * 512], **DYING},
+    {"idempotency": {}},
+    {"idempotency": {"key": "powertools_json(body).id || messageId", "payload": "body"}},
+    {"idempotency": {"key": "[body, attributes.MessageGroupId]", "expires_after_seconds": 60}},
+    {"idempotency": {"key": "x" * 200, "expires_after_seconds": 31_622_400}},
+    {"queue_max_receive_count": 1, **DYING},
+    {"queue_fifo": True, "batch_size": 10},
+    {"queue_fifo": False, "batch_size": 11, "batching_window_seconds": 1},
+    {**DYING, "dead_letter_queue_arn": OUTPUT, "dead_letter_queue_url": OUTPUT},
+    {**CODE, "requirements": str(LOCK)},
+    {"image_uri": IMAGE},
+    {"image_uri": f"{IMAGE.partition(':')[0]}@sha256:{'0' * 64}", "memory_mb": 512, "table": "id"},
+    {"function_arn": FUNCTION, "timeout_seconds": 5, "maximum_concurrency": 5},
+    {"function_arn": f"{FUNCTION}:live", "function_role_name": "role"},
+    {"function_arn": OUTPUT, "function_role_name": OUTPUT, "filters": [{"body": {"a": [1]}}]},
     *SHARED_GOOD,
 ]
 CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
@@ -389,8 +430,8 @@ CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
         ("environment", {"environment": {name: "x"}})
         for name in ("", "A", "_", "1A", "A-B", "A B", "A.B", "\u00e9t\u00e9", "AB\n", 5)
     ],
-    ("environment", {"environment": {"AB": "x" * (3 * 1024 - 1)}}),
-    ("environment", {"environment": {"AB": "\u00e9" * (3 * 512)}}),
+    ("environment", {"environment": {"AB": "x" * 2559}}),
+    ("environment", {"environment": {"AB": "\u00e9" * 1280}}),
     ("environment", {"environment": {f"NAME_{index}": "x" * 300 for index in range(11)}}),
     *[
         ("queue_visibility_timeout_seconds", {"queue_visibility_timeout_seconds": value})
@@ -417,6 +458,75 @@ CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
     ("batching_window_seconds", {"batch_size": 11, "batching_window_seconds": 0}),
     ("maximum_concurrency", {"maximum_concurrency": 1}),
     ("maximum_concurrency", {"maximum_concurrency": 1001}),
+    ("maximum_concurrency", {"maximum_concurrency": 2, "provisioned_pollers": {}}),
+    ("reserved_concurrency", {"maximum_concurrency": 5, "reserved_concurrency": 4}),
+    ("reserved_concurrency", {"reserved_concurrency": -1}),
+    ("provisioned_pollers", {"provisioned_pollers": 5}),
+    ("provisioned_pollers.minimum", {"provisioned_pollers": {"minimum": 1}}),
+    ("provisioned_pollers.minimum", {"provisioned_pollers": {"minimum": 201, "maximum": 500}}),
+    ("provisioned_pollers.maximum", {"provisioned_pollers": {"maximum": 2001}}),
+    ("provisioned_pollers.maximum", {"provisioned_pollers": {"minimum": 5, "maximum": 4}}),
+    ("provisioned_pollers.most", {"provisioned_pollers": {"most": 4}}),
+    ("filters", {"filters": []}),
+    ("filters", {"filters": {"body": {"kind": ["order"]}}}),
+    ("filters", {"filters": ["order"]}),
+    ("filters", {"filters": [{"body": {"a": [1]}}] * 11}),
+    ("filters[0]", {"filters": [{}]}),
+    ("filters[1].messageAttributes", {"filters": [{"body": [1]}, {"body": [1], "messageAttributes": {}}]}),
+    ("filters[0].body.kind", {"filters": [{"body": {"kind": "order"}}]}),
+    ("filters[0].body", {"filters": [{"body": "order"}]}),
+    ("filters[0]", {"filters": [{"body": {"kind": ["x" * 4096]}}]}),
+    ("filters[0]", {"filters": [{"body": {"kind": [float("nan")]}}]}),
+    ("poison_errors", {"poison_errors": ["ValueError"]}),
+    ("poison_errors", {"poison_errors": [], **DYING}),
+    ("poison_errors", {"poison_errors": "ValueError", **DYING}),
+    ("poison_errors", {"poison_errors": ["x" * 513], **DYING}),
+    *[
+        (f"poison_errors[{0}]", {"poison_errors": [each], **DYING})
+        for each in ("", "a-b", "a,b", "a:B", ".A", "1a", 5)
+    ],
+    ("idempotency", {"idempotency": True}),
+    ("idempotency.ttl", {"idempotency": {"ttl": 5}}),
+    *[
+        (f"idempotency.{key}", {"idempotency": {key: each}})
+        for key in ("key", "payload")
+        for each in ("", "a..b", "json(body)", "a b", 5, "x" * 201)
+    ],
+    *[
+        ("idempotency.expires_after_seconds", {"idempotency": {"expires_after_seconds": each}})
+        for each in (59, 31_622_401, "60")
+    ],
+    ("queue_max_receive_count", {"queue_max_receive_count": 0}),
+    ("queue_fifo", {"queue_fifo": "yes"}),
+    ("batch_size", {"queue_fifo": True, "batch_size": 11}),
+    ("batch_size", {"queue_arn": f"{DYING['dead_letter_queue_arn']}.fifo", "batch_size": 11}),
+    ("batching_window_seconds", {"queue_fifo": True, "batching_window_seconds": 1}),
+    ("dead_letter_queue_url", {"dead_letter_queue_arn": DYING["dead_letter_queue_arn"]}),
+    ("dead_letter_queue_arn", {**DYING, "dead_letter_queue_arn": "dead"}),
+    ("dead_letter_queue_url", {**DYING, "dead_letter_queue_url": "dead"}),
+    ("code", {"image_uri": IMAGE, "function_arn": FUNCTION}),
+    *[("image_uri", {"image_uri": each}) for each in ("orders:v1", IMAGE.partition(":")[0], "", 5)],
+    ("requirements", {"image_uri": IMAGE, "requirements": str(LOCK)}),
+    ("requirements", {**CODE, "requirements": "/no/such/file"}),
+    ("requirements", {**CODE, "requirements": 5}),
+    ("poison_errors", {"image_uri": IMAGE, "poison_errors": ["Bad"], **DYING}),
+    ("idempotency", {"image_uri": IMAGE, "idempotency": {}}),
+    ("function_arn", {"function_arn": "orders"}),
+    ("function_role_name", {**CODE, "function_role_name": "role"}),
+    ("function_role_name", {"function_arn": FUNCTION, "function_role_name": "a role"}),
+    *[
+        (key, {"function_arn": FUNCTION, key: value})
+        for key, value in (
+            ("entry", "a:b"),
+            ("environment", {"AB": "x"}),
+            ("table", "id"),
+            ("memory_mb", 256),
+            ("architecture", "arm64"),
+            ("reserved_concurrency", 5),
+            ("retry_base_seconds", 5),
+            ("idempotency", {}),
+        )
+    ],
     ("retry_base_seconds", {"retry_base_seconds": -1}),
     ("retry_base_seconds", {"retry_base_seconds": "5"}),
     ("retry_cap_seconds", {"retry_cap_seconds": 43_201}),
@@ -510,13 +620,13 @@ DASHBOARD_GOOD: list[dict[str, Any]] = [
         }
     },
     {"authorizer": {"function": "f"}, "front_door": None},
-    {"consumer": {"function": "f"}},
-    *[{"consumer": {"function": "f"}, **each} for each in SHARED_GOOD],
+    {"consumers": [{"label": "c", "function": "f"}]},
+    *[{"consumers": [{"label": "c", "function": "f"}], **each} for each in SHARED_GOOD],
 ]
 DASHBOARD_BAD: list[tuple[str, dict[str, Any]]] = [
     ("front_door", {}),
-    ("front_door", {"front_door": None, "authorizer": None, "consumer": None}),
-    *[(path, {"consumer": {"function": "f"}, **each}) for path, each in SHARED_BAD],
+    ("front_door", {"front_door": None, "authorizer": None, "consumers": []}),
+    *[(path, {"consumers": [{"label": "c", "function": "f"}], **each}) for path, each in SHARED_BAD],
 ]
 
 ENCRYPTION_KEY_GOOD: list[dict[str, Any]] = [
@@ -551,7 +661,7 @@ GOOD = {
     encryption_key.problems: ENCRYPTION_KEY_GOOD,
     front_door_args.problems: FRONT_DOOR_GOOD,
     authorizer_args.problems: AUTHORIZER_GOOD,
-    consumer.problems: CONSUMER_GOOD,
+    of_consumer: CONSUMER_GOOD,
     limiter.problems: LIMITER_GOOD,
     dashboard.problems: DASHBOARD_GOOD,
 }
@@ -560,7 +670,7 @@ BAD = {
     encryption_key.problems: ENCRYPTION_KEY_BAD,
     front_door_args.problems: FRONT_DOOR_BAD,
     authorizer_args.problems: AUTHORIZER_BAD,
-    consumer.problems: CONSUMER_BAD,
+    of_consumer: CONSUMER_BAD,
     limiter.problems: LIMITER_BAD,
     dashboard.problems: DASHBOARD_BAD,
 }
@@ -600,13 +710,13 @@ def test_every_problem_is_found_at_once() -> None:
 
 def test_a_wait_out_of_range_is_told() -> None:
     # A base over the range is over every cap as well.
-    assert "retry_base_seconds" in paths(consumer.problems, {"retry_base_seconds": 43_201})
+    assert "retry_base_seconds" in paths(of_consumer, {"retry_base_seconds": 43_201})
     both = {"retry_base_seconds": 43_201, "retry_cap_seconds": 43_201}
-    assert paths(consumer.problems, both) == ["retry_base_seconds", "retry_cap_seconds"]
+    assert paths(of_consumer, both) == ["retry_base_seconds", "retry_cap_seconds"]
 
 
 def test_a_cap_below_the_base_tells_the_base() -> None:
-    (found,) = consumer.problems({"retry_base_seconds": 301})  # type: ignore[typeddict-item]
+    (found,) = of_consumer({"retry_base_seconds": 301})
     assert (found.value, found.allowed) == (300, "at least retry_base_seconds, which is 301")
 
 
@@ -740,22 +850,22 @@ def test_without_an_authorizer_nothing_can_be_said_of_one() -> None:
 
 def test_every_variable_that_is_no_good_is_named() -> None:
     given = {"A": "x", "AB": 5, "AWS_REGION": "x", "CD": "x" * 4096}
-    found = paths(consumer.problems, {"environment": given})
+    found = paths(of_consumer, {"environment": given})
     assert found == ["environment.AB", "environment", "environment.AWS_REGION", "environment"]
 
 
 def test_no_problem_of_a_variable_shows_what_is_in_it_where_its_name_is_wrong() -> None:
     given: Any = {"environment": {"A": "hush", "_X": "hush", "BIG": "hush" * 1000}}
-    assert "hush" not in "\n".join(map(str, consumer.problems(given)))
+    assert "hush" not in "\n".join(map(str, of_consumer(given)))
 
 
 def test_the_default_entry_is_looked_for_in_the_code(tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text("def record_handler(record): ...\n")
     args: Any = {"code": str(tmp_path)}
-    (found,) = consumer.problems(args)
-    assert (found.path, found.value) == ("entry", consumer.ENTRY)
+    (found,) = of_consumer(args)
+    assert (found.path, found.value) == ("entry", consumer_args.ENTRY)
     (tmp_path / "other.py").rename(tmp_path / "consumer.py")
-    assert consumer.problems(args) == []
+    assert of_consumer(args) == []
 
 
 @pytest.mark.parametrize(
@@ -763,12 +873,12 @@ def test_the_default_entry_is_looked_for_in_the_code(tmp_path: Path) -> None:
 )
 def test_a_folder_with_code_is_taken(code: str, entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert paths(consumer.problems, {"code": code, "entry": entry}) == []
+    assert paths(of_consumer, {"code": code, "entry": entry}) == []
 
 
 def test_a_folder_with_nothing_to_ship_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".hidden").write_text("x")
-    found = consumer.problems({"code": str(tmp_path)})  # type: ignore[typeddict-item]
+    found = of_consumer({"code": str(tmp_path)})
     assert [(each.path, each.allowed) for each in found] == [
         ("code", "a folder that holds your code; it is empty")
     ]
@@ -823,17 +933,17 @@ def test_a_missing_digest_tells_the_command_that_makes_one(
 @pytest.mark.parametrize(("timeout", "visibility"), [(31, 180), (900, 60), (7, 41)])
 def test_a_timeout_that_is_too_long_tells_both_ways_out(timeout: int, visibility: int) -> None:
     args: Any = {"timeout_seconds": timeout, "queue_visibility_timeout_seconds": visibility}
-    (found,) = consumer.problems(args)
+    (found,) = of_consumer(args)
     lower, higher = visibility // 6, timeout * 6
     assert f"lower it to {lower}," in found.remedy
     assert found.remedy.endswith(f"visibility_timeout_seconds to {higher}")
     for way_out in ({"timeout_seconds": lower}, {"queue_visibility_timeout_seconds": higher}):
-        assert paths(consumer.problems, {**args, **way_out}) == []
+        assert paths(of_consumer, {**args, **way_out}) == []
 
 
 def test_a_timeout_is_never_to_be_lowered_to_nothing() -> None:
     args: Any = {"timeout_seconds": 1, "queue_visibility_timeout_seconds": 5}
-    (found,) = consumer.problems(args)
+    (found,) = of_consumer(args)
     assert "lower it to 0" not in found.remedy
 
 

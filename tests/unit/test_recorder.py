@@ -14,6 +14,10 @@ class FakeTable:
         self.name = name
         self.items: dict[str, dict[str, Any]] = {}
 
+    def get_item(self, **given: Any) -> dict[str, Any]:
+        found = self.items.get(given["Key"]["id"])
+        return {} if found is None else {"Item": found}
+
     def update_item(self, **given: Any) -> None:
         assert given["UpdateExpression"] == "SET body_sha256 = :hash, body_bytes = :bytes ADD handled :one"
         values = given["ExpressionAttributeValues"]

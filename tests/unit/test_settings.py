@@ -9,11 +9,11 @@ import yaml
 from pulumi.runtime import config
 
 import settings
-from components import authorizer_args, consumer, encryption_key, front_door_args, templates
+from components import authorizer_args, consumer_args, encryption_key, front_door_args, templates
 from components.arguments import HIDDEN
 from components.authorizer_args import AuthorizerKind
 from local.program import stack_config
-from settings import SECTIONS, SHARED, Section, Settings, SettingsError
+from settings import CONSUMER, SECTIONS, SHARED, Section, Settings, SettingsError, Worker
 from sluice import tokens
 
 ROOT = Path(settings.__file__).parent
@@ -73,12 +73,20 @@ def test_good_settings_are_the_components_arguments() -> None:
     assert loaded == Settings(
         front_door={"path": "a/b", "answer": templates.Answer.SQS, "content_types": ["text/plain"]},
         authorizer={"kind": AuthorizerKind.TOKEN, "tokens": TOKENS},  # type: ignore[typeddict-item]
-        consumer={  # type: ignore[typeddict-item]
-            "code": str(ROOT / "examples/recorder"),
-            "environment": {"AB": "x"},
-            "entry": "recorder:record_handler",
-            "queue_visibility_timeout_seconds": 180,
-        },
+        consumers=[
+            Worker(
+                "consumer",
+                None,
+                {  # type: ignore[typeddict-item]
+                    "code": str(ROOT / "examples/recorder"),
+                    "environment": {"AB": "x"},
+                    "entry": "recorder:record_handler",
+                    "queue_fifo": False,
+                    "queue_visibility_timeout_seconds": 180,
+                    "queue_max_receive_count": 5,
+                },
+            )
+        ],
         shared={},
         limiter=None,
         encryption_key=None,
@@ -86,7 +94,7 @@ def test_good_settings_are_the_components_arguments() -> None:
     )
     assert front_door_args.problems(loaded.front_door) == []
     assert authorizer_args.problems(loaded.authorizer) == []
-    assert consumer.problems(loaded.consumer) == []
+    assert consumer_args.problems(loaded.consumers[0].args) == []
 
 
 def test_there_is_a_limiter_where_it_is_enabled_and_nowhere_else() -> None:
@@ -461,7 +469,7 @@ def test_what_is_shared_is_told_once_for_every_component() -> None:
     shared = {"kms_key_arn": KEY, "log_retention_days": 90, "alarm_topic_arn": TOPIC}
     loaded = settings.load(raw(limiter={"enabled": True}, beside={**shared, "log_retention_days": "90"}))
     assert loaded.shared == shared
-    for args in (loaded.front_door, loaded.authorizer, loaded.limiter, loaded.consumer):
+    for args in (loaded.front_door, loaded.authorizer, loaded.limiter, loaded.consumers[0].args):
         assert args is not None
         assert not set(SHARED) & args.keys()
 
@@ -477,21 +485,23 @@ def test_code_is_looked_for_beside_the_program(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert settings.load(raw(consumer={"code": code})).consumer["code"] == str(ROOT / "examples/recorder")
+    assert settings.load(raw(consumer={"code": code})).consumers[0].args["code"] == str(
+        ROOT / "examples/recorder"
+    )
 
 
 def test_the_consumer_is_held_to_the_front_doors_visibility_timeout() -> None:
     loaded = settings.load(
         raw(front_door={"visibility_timeout_seconds": "600"}, consumer={"timeout_seconds": 100})
     )
-    assert loaded.consumer["queue_visibility_timeout_seconds"] == 600
+    assert loaded.consumers[0].args["queue_visibility_timeout_seconds"] == 600
     assert refused_keys(raw(consumer={"timeout_seconds": 31})) == ["sluice:consumer.timeout_seconds"]
 
 
 def test_the_consumer_is_held_to_the_first_queue_s_visibility_timeout() -> None:
     queues = [{"name": "orders", "visibility_timeout_seconds": 60}, {"name": "events"}]
     loaded = settings.load(raw(front_door={"queues": queues}, consumer={"timeout_seconds": 10}))
-    assert loaded.consumer["queue_visibility_timeout_seconds"] == 60
+    assert loaded.consumers[0].args["queue_visibility_timeout_seconds"] == 60
     given = raw(front_door={"queues": queues}, consumer={"timeout_seconds": 11})
     assert refused_keys(given) == ["sluice:consumer.timeout_seconds"]
 
@@ -515,7 +525,115 @@ def test_the_visibility_timeout_of_a_queue_that_exists_has_to_be_set(door: dict[
     assert problem.path == "sluice:consumer.queue_visibility_timeout_seconds"
     assert problem.allowed == settings.OF_A_GIVEN_QUEUE
     loaded = settings.load(raw(front_door=door, consumer={"queue_visibility_timeout_seconds": 240}))
-    assert loaded.consumer["queue_visibility_timeout_seconds"] == 240
+    assert loaded.consumers[0].args["queue_visibility_timeout_seconds"] == 240
+
+
+def several(*consumers: object, queues: object = ("orders", "events")) -> dict[str, Any]:
+    """Return the settings of a stack with some consumers, and a queue for each name."""
+    named = [{"name": each} if isinstance(each, str) else each for each in queues]  # type: ignore[attr-defined]
+    given = raw(front_door={"queues": named}, beside={"consumers": json.dumps(consumers)})
+    return {key: value for key, value in given.items() if key != "sluice:consumer"}
+
+
+A_WORKER = GOOD["consumer"]
+
+
+def test_each_of_several_consumers_drains_its_own_queue() -> None:
+    queues = [{"name": "orders", "visibility_timeout_seconds": 60}, {"name": "events"}]
+    found = settings.load(
+        several(
+            {**A_WORKER, "name": "a", "queue": "events", "timeout_seconds": 30},
+            {**A_WORKER, "name": "b", "timeout_seconds": 10},
+            queues=queues,
+        )
+    ).consumers
+    assert [(each.name, each.queue) for each in found] == [("consumer-a", "events"), ("consumer-b", None)]
+    assert [each.args["queue_visibility_timeout_seconds"] for each in found] == [180, 60]
+
+
+def test_an_empty_list_of_consumers_is_none_and_an_empty_consumer_no_other() -> None:
+    assert settings.load(raw(beside={"consumers": "[]"})) == settings.load(raw())
+    given = several({**A_WORKER, "name": "a"})
+    assert settings.load({**given, "sluice:consumer": "{}"}) == settings.load(given)
+
+
+@pytest.mark.parametrize(
+    ("consumers", "paths"),
+    [
+        ([{**A_WORKER}], ["consumers[0].name"]),
+        ([{**A_WORKER, "name": "A b"}], ["consumers[0].name"]),
+        ([{**A_WORKER, "name": "a"}, {**A_WORKER, "name": "a", "queue": "events"}], ["consumers[1].name"]),
+        ([{**A_WORKER, "name": "a", "queue": "none"}], ["consumers[0].queue"]),
+        ([{**A_WORKER, "name": "a"}, 5], ["consumers[1]", "consumers[1].name", "consumers[1].code"]),
+        ([{"name": "a"}], ["consumers[0].code"]),
+        ([{**A_WORKER, "name": "a", "batch_size": 0}], ["consumers[0].batch_size"]),
+        ([{**A_WORKER, "name": "a", "colour": "red"}], ["consumers[0].colour"]),
+        ([{**A_WORKER, "name": "a", "queue_max_receive_count": 9}], ["consumers[0].queue_max_receive_count"]),
+        ([{**A_WORKER, "name": "a", "dead_letter_queue_url": "x"}], ["consumers[0].dead_letter_queue_url"]),
+    ],
+)
+def test_what_is_wrong_with_one_of_several_consumers_is_told_of_that_one(
+    consumers: list[object], paths: list[str]
+) -> None:
+    assert {each.rstrip(".") for each in refused_keys(several(*consumers))} == {
+        f"sluice:{each}" for each in paths
+    }
+
+
+@pytest.mark.parametrize("queues", [("orders", None), (None, "orders"), (None, None), ("orders", "orders")])
+@pytest.mark.parametrize("filtering", [0, 1])
+def test_two_consumers_with_a_filter_do_not_share_a_queue(
+    queues: tuple[str | None, str | None], filtering: int
+) -> None:
+    both: list[dict[str, Any]] = [
+        {**A_WORKER, "name": name, **({"queue": queue} if queue else {})}
+        for name, queue in zip("ab", queues, strict=True)
+    ]
+    settings.load(several(*both))
+    both[filtering]["filters"] = [{"body": {"kind": ["order"]}}]
+    (problem,) = refusal(several(*both)).problems
+    assert problem.path == "sluice:consumers[1].queue"
+    assert "a filter deletes what fits none" in problem.allowed
+    both[0]["queue"] = "events"
+    both[1]["queue"] = "orders"
+    settings.load(several(*both))
+
+
+@pytest.mark.parametrize("consumers", ["{}", '"a"', "5", "no json", "{"])
+def test_several_consumers_are_a_list(consumers: str) -> None:
+    given = several()
+    assert "sluice:consumers" in refused_keys({**given, "sluice:consumers": consumers})
+
+
+def test_one_consumer_and_several_contradict_each_other() -> None:
+    given = several({**A_WORKER, "name": "a"})
+    assert refused_keys({**raw(), **given}) == ["sluice:consumer"]
+
+
+def test_errors_that_are_poison_need_no_dead_letter_queue_where_the_front_door_makes_one() -> None:
+    poison = {"poison_errors": ["ValueError"]}
+    assert settings.load(raw(consumer=poison)).consumers[0].args["poison_errors"] == ["ValueError"]
+    theirs = {**poison, "queue_visibility_timeout_seconds": 180}
+    assert refused_keys(raw(front_door=THEIRS, consumer=theirs)) == ["sluice:consumer.poison_errors"]
+    dead = {
+        "dead_letter_queue_arn": f"{THEIRS['queue_arn']}-dead",
+        "dead_letter_queue_url": f"{THEIRS['queue_url']}-dead",
+    }
+    found = settings.load(raw(front_door=THEIRS, consumer={**theirs, **dead})).consumers[0]
+    assert found.args["dead_letter_queue_arn"] == dead["dead_letter_queue_arn"]
+
+
+def test_the_variables_of_secret_consumers_become_secrets_and_stay_hidden() -> None:
+    async def load() -> list[bool]:
+        given = several({**A_WORKER, "name": "a", "environment": {"AB": "hush"}})
+        (found,) = settings.load(given, secret={"sluice:consumers"}).consumers
+        variables: Any = found.args["environment"]
+        return [await each.is_secret() for each in variables.values()]
+
+    assert asyncio.run(load()) == [True]
+    with pytest.raises(SettingsError) as refused:
+        settings.load(several({**A_WORKER, "name": "hush hush"}), secret={"sluice:consumers"})
+    assert "hush" not in str(refused.value)
 
 
 def test_every_problem_is_told_at_once_under_its_key() -> None:
@@ -578,13 +696,11 @@ def test_a_misspelt_section_is_guessed() -> None:
 
 def test_an_unknown_setting_that_resembles_nothing_tells_what_there_is() -> None:
     (problem,) = refusal(raw(consumer={"zzz": 1})).problems
-    assert problem.remedy.startswith(
-        "use one of: queue_visibility_timeout_seconds, code, entry, environment,"
-    )
-    assert "queue_arn" not in problem.remedy
+    assert problem.remedy.startswith("use one of: queue, queue_visibility_timeout_seconds, ")
+    assert " queue_arn," not in problem.remedy
 
 
-COMPONENTS = [each for each in SECTIONS if each is not settings.PROXY]
+COMPONENTS = [each for each in (*SECTIONS, CONSUMER) if each is not settings.PROXY]
 """The proxy is none of ours: nothing is made of its section alone."""
 WIRED = [(section.key, key) for section in SECTIONS for key in section.wired]
 
@@ -677,7 +793,7 @@ def test_a_required_setting_is_missed_once(section: str, key: str) -> None:
         problem.allowed
         == {
             "kind": "one of none, function, token, jwt, cognito, iam",
-            "code": "a folder that holds your code",
+            "code": "one of code, image_uri and function_arn: where the function comes from",
         }[key]
     )
 
@@ -780,7 +896,7 @@ def test_what_a_variable_holds_is_in_no_problem(environment: Any) -> None:
 def test_the_variables_of_a_secret_section_become_secrets() -> None:
     async def load() -> dict[str, tuple[bool, str | None]]:
         given = raw(consumer={"environment": {"AB": "hush", "CD": ""}})
-        variables: Any = settings.load(given, secret={"sluice:consumer"}).consumer["environment"]
+        variables: Any = settings.load(given, secret={"sluice:consumer"}).consumers[0].args["environment"]
         return {name: (await each.is_secret(), await each.future()) for name, each in variables.items()}
 
     assert asyncio.run(load()) == {"AB": (True, "hush"), "CD": (True, "")}
@@ -789,7 +905,7 @@ def test_the_variables_of_a_secret_section_become_secrets() -> None:
 def test_what_is_made_of_a_secret_section_has_no_problem() -> None:
     async def problems() -> list[Any]:
         given = raw(consumer={"environment": {"AB": "hush"}})
-        return consumer.problems(settings.load(given, secret={"sluice:consumer"}).consumer)
+        return consumer_args.problems(settings.load(given, secret={"sluice:consumer"}).consumers[0].args)
 
     assert asyncio.run(problems()) == []
 
@@ -801,12 +917,12 @@ def test_the_variables_of_any_other_section_stay_as_they_are() -> None:
 
 
 def test_a_secret_section_may_have_no_variables() -> None:
-    assert not settings.load(raw(), secret={"sluice:consumer"}).consumer.get("environment")
+    assert not settings.load(raw(), secret={"sluice:consumer"}).consumers[0].args.get("environment")
 
 
 def test_the_projects_defaults_are_settings_that_load() -> None:
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    assert set(declared) == {*SHARED, *(section.key for section in SECTIONS)}
+    assert set(declared) == {*SHARED, *(section.key for section in SECTIONS), "consumer", "consumers"}
     assert all("default" in each for each in declared.values()), "the engine refuses a stack without"
     defaults = {f"sluice:{key}": json.dumps(each["default"]) for key, each in declared.items()}
     defaults |= {key: "" for key, value in defaults.items() if value == '""'}

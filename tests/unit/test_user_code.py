@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from components import archives, consumer, user_code
+from components import archives, consumer_args, user_code
 
 ENTRY = "work:handle"
 GOOD = "def handle(record): ...\n"
@@ -166,7 +166,7 @@ def test_the_form_of_an_entry_is_checked_elsewhere(entry: object, folder: Path) 
 @pytest.mark.parametrize("module", [".", "..", "/", "../work", "x" * 5000, "a\0b"], ids=range(6))
 def test_no_entry_breaks_the_check_or_is_told_twice(module: str, folder: Path) -> None:
     args: Any = {"code": str(folder), "entry": f"{module}:handle"}
-    assert [each.path for each in consumer.problems(args)] == ["entry"]
+    assert [each.path for each in consumer_args.problems(args)] == ["entry"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""Puts what is given up into the dead-letter queue, with the reason beside it."""
+
+import base64
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sluice.dead_letters import ATTRIBUTE, Reason
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+    from .journal import Journal
+
+MOST_ATTRIBUTES = 10
+"""SQS's own limit ("Amazon SQS message metadata")."""
+TRACE = "AWSTraceHeader"
+FIFO_SUFFIX = ".fifo"
+
+
+class DeadLetters:
+    """A dead-letter queue, as the consumer sees it."""
+
+    def __init__(self, sqs: "SQSClient", queue_url: str, journal: "Journal") -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._journal = journal
+
+    def take(self, record: Mapping[str, Any], reason: Reason) -> bool:
+        """Put a record into the queue, and return whether it is there.
+
+        Where it is not, SQS gives it up by itself once its receives are used up, without the reason. So it
+        does after a crash between this and the answer to Lambda: the message is there twice then.
+        """
+        message = copy_of(record, self._queue_url)
+        attributes = message.get("MessageAttributes", {})
+        with_reason = {**attributes, ATTRIBUTE: {"DataType": "String", "StringValue": reason.dumps()}}
+        fits = len(with_reason) <= MOST_ATTRIBUTES
+        if fits and self._send({**message, "MessageAttributes": with_reason}, record):
+            return True
+        # No room for the reason: the log alone has it.
+        return self._send(message, record)
+
+    def _send(self, message: dict[str, Any], record: Mapping[str, Any]) -> bool:
+        try:
+            self._sqs.send_message(**message)
+        except (BotoCoreError, ClientError) as error:
+            self._journal.troubled("giving up failed", error, record)
+            return False
+        return True
+
+
+def copy_of(record: Mapping[str, Any], queue_url: str) -> dict[str, Any]:
+    """Return a record as the same message for another queue, without a reason of an earlier time."""
+    known = record["attributes"]
+    message: dict[str, Any] = {"QueueUrl": queue_url, "MessageBody": record["body"]}
+    given = {name: _attribute(each) for name, each in record["messageAttributes"].items()}
+    given.pop(ATTRIBUTE, None)
+    if given:
+        message["MessageAttributes"] = given
+    if TRACE in known:
+        trace = {"DataType": "String", "StringValue": known[TRACE]}
+        message["MessageSystemAttributes"] = {TRACE: trace}
+    if "MessageGroupId" in known:
+        message["MessageGroupId"] = known["MessageGroupId"]
+    if queue_url.endswith(FIFO_SUFFIX):
+        # Not the message's own: SQS would take it for a repeat if it came here before, within 5 minutes.
+        message["MessageDeduplicationId"] = record["messageId"]
+    return message
+
+
+def _attribute(given: Mapping[str, Any]) -> "MessageAttributeValueTypeDef":
+    """Return a message attribute as SQS takes it, of one as Lambda hands it over."""
+    if given.get("binaryValue") is not None:
+        return {"DataType": given["dataType"], "BinaryValue": base64.b64decode(given["binaryValue"])}
+    return {"DataType": given["dataType"], "StringValue": given["stringValue"]}

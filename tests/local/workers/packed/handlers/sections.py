@@ -1,0 +1,3 @@
+"""What the sections of an order are called."""
+
+ORDER = "order"

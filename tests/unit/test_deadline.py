@@ -1,0 +1,214 @@
+"""What may still start, and what is interrupted."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.deadline import Deadline, OutOfTimeError
+
+from .consumer_records import Context
+
+
+class Clock:
+    """A clock that only a test moves on."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("handlers.deadline.time", SimpleNamespace(monotonic=made.monotonic))
+    return made
+
+
+@pytest.fixture
+def alarms() -> Iterator[list[int]]:
+    """Stand in for a handler of alarms that was there before, and yield what it was told."""
+    told: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+
+    timer = signal.setitimer(signal.ITIMER_REAL, 0)
+    before = signal.signal(signal.SIGALRM, note)
+    yield told
+    left, handler = alarm_set(), signal.signal(signal.SIGALRM, before)
+    signal.setitimer(signal.ITIMER_REAL, *timer)
+    assert left == 0, "no alarm is left"
+    assert handler is note, "the handler from before is back"
+    assert told == [], "no alarm came outside"
+
+
+def alarm_set() -> float:
+    """Return in how many seconds there is an alarm; 0 for never."""
+    return signal.getitimer(signal.ITIMER_REAL)[0]
+
+
+def deadline(seconds: float) -> Deadline:
+    return Deadline(Context(seconds))
+
+
+def wait_for_an_alarm() -> None:
+    """Wait for what does not come, and long enough for an alarm that is due."""
+    assert not threading.Event().wait(10)
+
+
+# What may start
+
+
+@pytest.mark.parametrize(
+    ("seconds", "usable"), [(900, 899), (30, 29), (5, 4), (3, 2.4), (1, 0.8), (0.5, 0.4)]
+)
+def test_a_second_is_kept_and_of_short_times_a_fifth(clock: Clock, seconds: float, usable: float) -> None:
+    made = deadline(seconds)
+    assert made.whole == seconds
+    clock.seconds += usable - 0.01
+    assert made.has_room
+    clock.seconds += 0.02
+    assert not made.has_room
+
+
+def test_nothing_starts_when_no_time_is_left(clock: Clock) -> None:
+    assert not deadline(0).has_room
+
+
+@given(seconds=st.floats(0.01, 900))
+def test_most_of_the_time_is_always_used(seconds: float) -> None:
+    made = deadline(seconds)
+    assert made.has_room
+    assert made.whole == pytest.approx(seconds, abs=0.001)
+
+
+def test_another_starts_only_if_the_longest_until_now_would_be_done_in_time(
+    clock: Clock, alarms: list[int]
+) -> None:
+    made = deadline(31)
+    for took, room in [(4, True), (10, True), (2, True), (4, False), (0, False)]:
+        with made.limit():
+            clock.seconds += took
+        assert made.has_room is room, (
+            f"of 30 seconds {clock.seconds - 1000} are over, and the longest took 10"
+        )
+
+
+def test_one_that_would_be_done_at_the_last_moment_does_not_start(clock: Clock, alarms: list[int]) -> None:
+    made = deadline(21)
+    with made.limit():
+        clock.seconds += 10
+    assert not made.has_room
+
+
+def test_one_that_failed_says_how_long_they_take_as_well(clock: Clock, alarms: list[int]) -> None:
+    made = deadline(31)
+
+    def work() -> None:
+        clock.seconds += 20
+        raise KeyError
+
+    with pytest.raises(KeyError), made.limit():
+        work()
+    assert not made.has_room
+
+
+# What is interrupted
+
+
+def test_one_that_is_still_at_work_at_the_end_is_interrupted(clock: Clock, alarms: list[int]) -> None:
+    made = deadline(1)
+    clock.seconds += 0.79
+    with pytest.raises(OutOfTimeError, match=r"^the function's time was nearly over$"), made.limit():
+        wait_for_an_alarm()
+
+
+def test_one_that_starts_after_the_end_is_interrupted_too(clock: Clock, alarms: list[int]) -> None:
+    made = deadline(30)
+    clock.seconds += 60
+    with pytest.raises(OutOfTimeError), made.limit():
+        wait_for_an_alarm()
+
+
+def test_the_users_code_may_take_it_for_any_other_timeout() -> None:
+    assert issubclass(OutOfTimeError, TimeoutError)
+
+
+def test_the_alarm_is_set_to_the_end_and_not_to_a_record_s_own_time(clock: Clock, alarms: list[int]) -> None:
+    made = deadline(31)
+    for left in (30, 20):
+        with made.limit():
+            assert alarm_set() == pytest.approx(left, abs=5)
+            clock.seconds += 10
+        assert alarm_set() == 0
+
+
+def test_what_the_users_code_raises_is_raised_as_it_is(clock: Clock, alarms: list[int]) -> None:
+    error = RuntimeError("its own")
+    with pytest.raises(RuntimeError) as raised, deadline(30).limit():
+        raise error
+    assert raised.value is error
+
+
+def test_one_after_an_interrupted_one_can_be_interrupted_again(clock: Clock, alarms: list[int]) -> None:
+    made = deadline(30)
+    clock.seconds += 29
+    for _ in range(2):
+        with pytest.raises(OutOfTimeError), made.limit():
+            wait_for_an_alarm()
+
+
+def test_an_alarm_that_comes_as_soon_as_it_is_set_leaves_nothing_behind(
+    clock: Clock, alarms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_alarm = signal.setitimer
+
+    def set_and_wait(which: int, seconds: float) -> None:
+        set_alarm(which, seconds)
+        if seconds:
+            wait_for_an_alarm()
+
+    monkeypatch.setattr("signal.setitimer", set_and_wait)
+    made = deadline(30)
+    clock.seconds += 60
+    with pytest.raises(OutOfTimeError), made.limit():
+        pytest.fail("it is too late to begin")
+    monkeypatch.undo()
+
+
+def test_another_thread_is_not_interrupted_and_sets_no_alarm(clock: Clock, alarms: list[int]) -> None:
+    made = deadline(30)
+    clock.seconds += 60
+    seen: list[Any] = []
+
+    def work() -> None:
+        with made.limit():
+            clock.seconds += 5
+            seen.append((alarm_set(), signal.getsignal(signal.SIGALRM)))
+
+    thread = threading.Thread(target=work)
+    before = signal.getsignal(signal.SIGALRM)
+    thread.start()
+    thread.join(10)
+    assert seen == [(0, before)]
+
+
+def test_the_time_of_another_thread_s_work_counts(clock: Clock) -> None:
+    made = deadline(31)
+
+    def work() -> None:
+        with made.limit():
+            clock.seconds += 16
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+    assert not made.has_room
