@@ -124,14 +124,16 @@ class RecordProcessor(BatchProcessor):
         delay = self._delay(error, receives)
         self._journal.failed(record, error, receives, delay)
         self._postpone(record, delay)
-        return super().failure_handler(record, exception)
+        # Powertools would ask the error for its words, which may raise another.
+        self.exceptions.append(exception)
+        self.fail_messages.append(record)
+        return "fail", name_of(type(error)), record
 
     def _is_given_up(self, record: RawRecord, error: BaseException, receives: int) -> bool:
         if self._dead_letters is None or not self._retrying.is_over(error, receives):
             return False
-        return self._dead_letters.take(
-            record, Reason(name_of(type(error)), str(error), record["messageId"], receives)
-        )
+        reason = Reason(name_of(type(error)), words_of(error), record["messageId"], receives)
+        return self._dead_letters.take(record, reason)
 
     def _delay(self, error: BaseException, receives: int) -> int:
         rules = self._retrying
@@ -164,7 +166,7 @@ class RecordProcessor(BatchProcessor):
         self._journal.returned(len(self._returned))
         for part in tens(self._returned):
             try:
-                self._sqs.change_message_visibility_batch(
+                answer = self._sqs.change_message_visibility_batch(
                     QueueUrl=self._retrying.queue_url,
                     Entries=[
                         {"Id": str(place), "ReceiptHandle": each["receiptHandle"], "VisibilityTimeout": 0}
@@ -174,6 +176,10 @@ class RecordProcessor(BatchProcessor):
             except (BotoCoreError, ClientError) as error:
                 # As above.
                 self._journal.troubled("handing back failed", error)
+            else:
+                for refused in answer.get("Failed", []):
+                    record = part[int(refused["Id"])]
+                    self._journal.refused("handing back failed", refused["Code"], record)
 
 
 def retry_delay(receives: int, base: int, cap: int, jitter: float) -> int:
@@ -208,6 +214,14 @@ def is_named(error: BaseException, names: frozenset[str]) -> bool:
 def name_of(kind: type) -> str:
     """Return the name of a class with its module, of a built-in one without."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an error says, even where its class cannot say it."""
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - whatever the user's class raises
+        return f"({name_of(type(another))} in its own words)"
 
 
 def tens(items: Sequence[RawRecord]) -> Iterator[Sequence[RawRecord]]:

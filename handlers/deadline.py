@@ -59,15 +59,19 @@ def _interrupted_after(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, _interrupt)
-    # None at all would mean never.
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    done = False
+
+    def interrupt(_number: int, _frame: object) -> None:
+        # What is done is not to fail for an alarm that comes while it is taken off.
+        if not done:
+            raise OutOfTimeError("the function's time was nearly over")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
     try:
+        # None at all would mean never.
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
         yield
+        done = True
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise OutOfTimeError("the function's time was nearly over")

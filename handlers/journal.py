@@ -58,6 +58,10 @@ class Journal:
         """Note what went wrong beside the records."""
         self._logger.error(trouble, extra=identity(record) if record else {}, exc_info=error)
 
+    def refused(self, trouble: str, code: str, record: Record) -> None:
+        """Note what SQS would not do for one record."""
+        self._logger.error(trouble, extra={**identity(record), "code": code})
+
     def flush(self) -> None:
         """Write the counts of a batch."""
         self._metrics.flush_metrics()

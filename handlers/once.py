@@ -1,7 +1,8 @@
 """Handles a message once, however often it comes: Powertools' idempotency, on a table of its own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from aws_lambda_powertools.utilities.idempotency import (
     IdempotencyConfig,
     idempotent_function,
 )
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyKeyError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -46,9 +48,26 @@ class Attempts(DynamoDBPersistenceLayer):
         events.register("before-parameter-build.dynamodb.PutItem", _ask_for_the_old)
         events.register("after-call.dynamodb.PutItem", self._look_at_the_old)
 
+    def _get_hashed_idempotency_key(self, data: dict[str, Any]) -> str | None:
+        with unfit("key"):
+            return super()._get_hashed_idempotency_key(data)
+
+    def _get_hashed_payload(self, data: dict[str, Any]) -> str:
+        with unfit("payload"):
+            return super()._get_hashed_payload(data)
+
     def _look_at_the_old(self, parsed: dict[str, Any], **_: object) -> None:
         if parsed.get("Attributes", {}).get(self.status_attr, {}).get("S") == "INPROGRESS":
             self._on_interrupted()
+
+
+@contextmanager
+def unfit(what: str) -> Iterator[None]:
+    """Say of a record in which nothing can be looked up that it has no key, and nothing of what it holds."""
+    try:
+        yield
+    except (ValueError, RecursionError) as error:
+        raise IdempotencyKeyError(f"the {what} cannot be looked up ({type(error).__name__})") from None
 
 
 def _ask_for_the_old(params: dict[str, Any], **_: object) -> None:

@@ -41,5 +41,5 @@ class Reason:
                 str(given["message_id"]),
                 int(given["receives"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"no reason of a dead letter: {text[:100]!r}") from error

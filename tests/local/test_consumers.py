@@ -37,7 +37,7 @@ EXCEPTIONS = "aws_lambda_powertools.utilities.idempotency.exceptions"
 QUEUES: list[Values] = [
     {"name": "plain", "max_receive_count": 3},
     {"name": "slow", "max_receive_count": 2},
-    {"name": "stubborn"},
+    {"name": "stubborn", "visibility_timeout_seconds": 6 * TIMEOUT_SECONDS},
     {"name": "once", "max_receive_count": 3},
     {"name": "groups", "fifo": True, "content_based_deduplication": True},
     {"name": "last", "fifo": True, "content_based_deduplication": True, "max_receive_count": 2},
@@ -135,7 +135,7 @@ class Line:
             answer = self.cloud.aws.client("sqs").send_message_batch(
                 QueueUrl=self.door.queue_url(self.name), Entries=entries
             )
-        assert "Failed" not in answer or not answer["Failed"]
+        assert not answer.get("Failed")
         return [each["MessageId"] for each in sorted(answer["Successful"], key=lambda each: int(each["Id"]))]
 
     def drain(self) -> None:
@@ -379,7 +379,7 @@ def test_a_group_keeps_its_order_and_holds_no_other(door: Door) -> None:
     groups.drain()
 
     story = groups.story(*(f"{group}{number}" for group in "abc" for number in (1, 2, 3)))
-    assert [line for line in story if "a" in line.partition(" ")[2]] == [
+    assert [line for line in story if " a" in line] == [
         *["began a1"] * 2,
         *done("a1", "a2", "a3"),
     ]
@@ -499,7 +499,10 @@ def test_a_record_that_takes_too_long_fails_alone(door: Door, late: Mapping[str,
     slow, sent = Line(door, "slow"), late["slow"]
     slow.drain()
 
-    assert slow.story(*LATE) == [*done("early"), "began late", *done("next", "last"), "began late"]
+    story = slow.story(*LATE)
+    assert story[:3] == [*done("early"), "began late"]
+    # The second try may be at work beside the others.
+    assert sorted(story[3:]) == sorted([*done("next", "last"), "began late"])
     assert slow.said("handled", sent) == [sent[0], sent[2], sent[3]]
     assert slow.said("failed", sent) == slow.said("given up", sent) == [sent[1]]
     returned = [line for line in json_lines(door.cloud, slow.consumer["log"]) if "records" in line]

@@ -260,7 +260,7 @@ def test_those_with_the_fewest_tries_left_come_first_and_else_as_they_came(recei
     assert [each["messageId"] for each in in_turn(records)] == expected
 
 
-def test_of_a_standard_queue_the_oldest_hands_are_served_first_while_there_is_time() -> None:
+def test_those_with_the_fewest_tries_left_get_the_time_that_there_is() -> None:
     consumer = Consumer(starts=2)
     failed = consumer.run(record("a"), record("b", receives=4), record("c", receives=2), record("d"))
     assert consumer.started == ["b", "c"]

@@ -49,6 +49,8 @@ GIVING_UP = {
     "SLUICE_POISON_ERRORS": "orders.StockError,KeyError",
 }
 ORDER = "powertools_json(body).orderId"
+JOINED = "join('-', powertools_json(body).[shop, orderId])"
+"""What JMESPath refuses with the words of a body that has something else there."""
 NUMBERS = itertools.count()
 
 
@@ -508,6 +510,7 @@ def test_a_message_without_a_key_or_with_anothers_is_given_up_at_once(
     assert SECRET not in json.dumps([lines, said.message])
 
 
+@pytest.mark.parametrize("known", [once(key=JOINED), once(payload=JOINED)], ids=["key", "payload"])
 @pytest.mark.parametrize(
     "body",
     [
@@ -516,11 +519,12 @@ def test_a_message_without_a_key_or_with_anothers_is_given_up_at_once(
         json.dumps({"shop": "s", "orderId": [SECRET]}),
         json.dumps({"shop": {"a": SECRET}}),
     ],
+    ids=["text", "half", "list", "map"],
 )
-def test_a_body_in_which_no_key_can_be_looked_for_is_written_nowhere(
-    function: Function, table: HandledTable, body: str
+def test_a_body_in_which_nothing_can_be_looked_for_is_written_nowhere(
+    function: Function, table: HandledTable, body: str, known: dict[str, str]
 ) -> None:
-    function.variables |= {**GIVING_UP, **once("join('-', powertools_json(body).[shop, orderId])")}
+    function.variables |= {**GIVING_UP, **known}
     function.run(record("a", body=body), record("b", body=body, receives=3))
     assert function.handled == []
     assert SECRET not in json.dumps([each["MessageAttributes"] for each in function.sqs.sent])
@@ -528,7 +532,11 @@ def test_a_body_in_which_no_key_can_be_looked_for_is_written_nowhere(
     assert SECRET not in json.dumps(lines)
 
 
-@pytest.mark.parametrize("body", [SECRET, "", "3", "[]", '"text"', f'{{"secret": "{SECRET}"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [SECRET, "", "3", "[]", '"text"', json.dumps({"secret": SECRET}), "[" * 100_000],
+    ids=["no JSON", "nothing", "number", "list", "text", "map", "depth"],
+)
 def test_a_body_without_a_key_is_given_up_at_once_whatever_it_is(
     function: Function, table: HandledTable, body: str
 ) -> None:

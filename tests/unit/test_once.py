@@ -20,7 +20,7 @@ from handlers.once import Once, Sameness
 from .consumer_records import SECRET, TABLE, Context, HandledTable, record
 
 ORDER = "powertools_json(body).orderId"
-HOUR = 3600
+EXPIRES = 5 * 3600
 
 
 class KilledError(BaseException):
@@ -34,7 +34,7 @@ class Consumer:
         self.calls: list[str] = []
         self.interrupted = 0
         self.does: Callable[[SQSRecord], object] = lambda _: None
-        self.once = Once(self._handle, TABLE, Sameness(key, payload, HOUR), self._count)
+        self.once = Once(self._handle, TABLE, Sameness(key, payload, EXPIRES), self._count)
         self.begin(30)
 
     def begin(self, seconds: float) -> None:
@@ -209,7 +209,7 @@ def test_another_payload_is_an_error_while_the_first_is_still_at_work(table: Han
 
 def test_a_message_is_known_until_it_expires(consumer: Consumer, table: HandledTable) -> None:
     assert consumer.take("a")
-    table.pass_time(HOUR - 10)
+    table.pass_time(EXPIRES - 10)
     assert not consumer.take("a")
     # DynamoDB deletes what has expired within days only.
     table.pass_time(20)
