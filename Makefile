@@ -7,6 +7,9 @@ READY := .venv/ready
 STACK ?= dev
 PYTEST := $(BIN)/python -m pytest
 
+# Every process of the tests starts sooner where what Python compiled once is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Runs a command, and says how long it took.
 define timed
 @begin=$$(date +%s); $(2); status=$$?; echo "   $$(($$(date +%s) - begin)) s  $(1)"; exit $$status

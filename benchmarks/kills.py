@@ -29,9 +29,11 @@ MESSAGES, FEW_MESSAGES = 10_000, 300
 WORKER = ROOT / "benchmarks" / "worker"
 POISON_EVERY, FLAW_EVERY = 97, 101
 """One message in so many is refused at once, and one in so many each time."""
-TIMEOUT_SECONDS = 2
-RECEIVES = 8
-PAUSES = (0.4, 1.6)
+TIMEOUT_SECONDS = 1
+RECEIVES = 20
+KILLS, FEW_KILLS = 60, 4
+"""How many at most."""
+PAUSES = (0.5, 2.5)
 """Seconds from one kill to the next, at least and at most."""
 QUIET_SECONDS = 60.0
 """How long nothing may change before a run counts as stuck."""
@@ -53,37 +55,38 @@ class Account:
     completed_twice: int
     """Messages of which more than one run was completed."""
     worked_twice: int
-    """Messages on which the work came to its end more than once."""
-    attempts: int
+    """Messages on which the work came to its end more than once: it was killed before that was noted."""
+    dead_in_vain: int
+    """Dead letters that would have been handled: all their receives were in batches that were killed."""
+    begun: int
+    """Attempts that began their work."""
+    unended: int
+    """Attempts whose work came to no end."""
     interrupted: int
-    """Attempts that came to no end."""
-    reported: int
-    """Those of them that the next attempt took over and reported."""
-    unexplained: int
-    """Dead letters that should have been handled, and nobody was killed over."""
+    """Attempts that the next one found unfinished, and reported: some just before or after their work."""
     seconds: float
 
 
 def run(made: Rules, say: Say, *, quick: bool) -> Iterator[Result]:
     """Kill workers with and without idempotency; no rule matters."""
     del made
-    messages = FEW_MESSAGES if quick else MESSAGES
+    messages, kills = (FEW_MESSAGES, FEW_KILLS) if quick else (MESSAGES, KILLS)
     with local_aws(say) as cloud:
-        ours = killed(cloud, messages, {"idempotency": {}})
+        ours = killed(cloud, messages, kills, {"idempotency": {}})
         say.step(f"{NAME}: ours", ours.seconds)
-        plain = killed(cloud, messages, {})
+        plain = killed(cloud, messages, kills, {})
         say.step(f"{NAME}: plain", plain.seconds)
     case = f"{messages:,} messages, {ours.kills} and {plain.kills} kills"
     for metric in ("lost", "completed_twice", "worked_twice", "interrupted"):
         yield Result(NAME, case, metric, "messages", getattr(ours, metric), getattr(plain, metric), PLAIN)
 
 
-def killed(cloud: LocalAws, messages: int, consumer: Mapping[str, Any]) -> Account:
+def killed(cloud: LocalAws, messages: int, kills: int, consumer: Mapping[str, Any]) -> Account:
     """Send messages through a front door while their workers are killed, and give an account."""
     begun = time.monotonic()
     stack = cloud.up("open", _settings(consumer))
     bodies = [_body(number) for number in range(messages)]
-    with _Killer(stack.consumer["function"]) as killer:
+    with _Killer(stack.consumer["function"], kills) as killer:
         sent = post_all(stack.outputs["url"], bodies, None)
         accepted = {each.answer["messageId"]: each.body.decode() for each in sent if each.accepted}
         _await(cloud, stack, lambda left: left < len(accepted) // 20)
@@ -95,6 +98,8 @@ def killed(cloud: LocalAws, messages: int, consumer: Mapping[str, Any]) -> Accou
 def _settings(consumer: Mapping[str, Any]) -> dict[str, str]:
     door = {
         "manage_account_logging": True,
+        "throttle_rate": 10_000,
+        "throttle_burst": 5_000,
         "visibility_timeout_seconds": 6 * TIMEOUT_SECONDS,
         "max_receive_count": RECEIVES,
     }
@@ -120,8 +125,9 @@ def _body(number: int) -> bytes:
 class _Killer:
     """Kills a worker of a function now and then, chosen at random, with no chance to say goodbye."""
 
-    def __init__(self, function: str) -> None:
+    def __init__(self, function: str, most: int) -> None:
         self.kills = 0
+        self._most = most
         self._function = function
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -137,7 +143,7 @@ class _Killer:
 
     def _work(self) -> None:
         before: list[int] = []
-        while not self._stop.wait(self._random.uniform(*PAUSES)):
+        while self.kills < self._most and not self._stop.wait(self._random.uniform(*PAUSES)):
             # One that has just been started had no work yet.
             there = workers(self._function)
             if at_work := [each for each in there if each in before]:
@@ -198,7 +204,6 @@ def _account(
     else:
         completed = len(ended)
     gone = accepted.keys() - ended.keys() - dead.keys()
-    good = {each for each in dead if accepted[each] not in {"poison", "flaw"}}
     return Account(
         accepted=len(accepted),
         completed=completed,
@@ -208,10 +213,10 @@ def _account(
         kills=kills,
         completed_twice=sum(count > 1 for count in handled.values()),
         worked_twice=sum(count > 1 for count in ended.values()),
-        attempts=begun.total(),
-        interrupted=begun.total() - ended.total() - failed.total(),
-        reported=int(sum(each.get("AttemptsInterrupted", [0])[0] for each in lines)),
-        unexplained=sum(begun[each] <= ended[each] + failed[each] for each in good),
+        dead_in_vain=sum(accepted[each] not in {"poison", "flaw"} for each in dead),
+        begun=begun.total(),
+        unended=begun.total() - ended.total() - failed.total(),
+        interrupted=int(sum(each.get("AttemptsInterrupted", [0])[0] for each in lines)),
         seconds=seconds,
     )
 

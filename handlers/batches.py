@@ -31,6 +31,10 @@ ENTRIES = 10
 """The most that a batch call of SQS takes."""
 
 
+class NotStartedError(Exception):
+    """A record could not be started at its last receive."""
+
+
 @dataclass(frozen=True)
 class Retrying:
     """When a record that failed is tried again, and when no more."""
@@ -96,12 +100,23 @@ class RecordProcessor(BatchProcessor):
             self._hand_back()
 
     def _process_record(self, record: RawRecord) -> "SuccessResponse | FailureResponse":
-        if self._deadline.has_room and group_of(record) not in self._stuck:
-            return super()._process_record(record)
-        self._returned.append(record)
+        if not self._deadline.has_room:
+            return self._leave(record, "no time was left for it")
+        if group_of(record) in self._stuck:
+            return self._leave(record, "one before it in its group failed")
+        return super()._process_record(record)
+
+    def _leave(self, record: RawRecord, why: str) -> "SuccessResponse | FailureResponse":
+        """Do not start a record; at its last receive the queue would give it up without a word."""
         data = SQSRecord(record)
+        error = NotStartedError(why)
+        receives = receives_of(record)
+        if self._deadline.has_moment and self._is_given_up(data, error, receives):
+            self._journal.given_up(data, error, receives)
+            return super().success_handler(data, "given up")
+        self._returned.append(record)
         self.fail_messages.append(data)
-        return "fail", "not started", data
+        return "fail", why, data
 
     def success_handler(self, record: RawRecord, result: object) -> "SuccessResponse":
         """Count a record that was handled, now or before."""
@@ -109,12 +124,12 @@ class RecordProcessor(BatchProcessor):
         return super().success_handler(record, result)
 
     def failure_handler(
-        self, record: RawRecord, exception: ExceptionInfo
+        self, record: SQSRecord, exception: ExceptionInfo
     ) -> "FailureResponse | SuccessResponse":
         """Give a record up, or make it visible again after its backoff."""
         error = exception[1]
         assert error is not None  # noqa: S101 - this is called for what was raised
-        receives = int(record["attributes"]["ApproximateReceiveCount"])
+        receives = receives_of(record)
         if self._is_given_up(record, error, receives):
             self._journal.given_up(record, error, receives)
             # It is where it belongs, and the queue may forget it.
@@ -129,7 +144,7 @@ class RecordProcessor(BatchProcessor):
         self.fail_messages.append(record)
         return "fail", name_of(type(error)), record
 
-    def _is_given_up(self, record: RawRecord, error: BaseException, receives: int) -> bool:
+    def _is_given_up(self, record: SQSRecord, error: BaseException, receives: int) -> bool:
         if self._dead_letters is None or not self._retrying.is_over(error, receives):
             return False
         reason = Reason(name_of(type(error)), words_of(error), record["messageId"], receives)
@@ -144,7 +159,7 @@ class RecordProcessor(BatchProcessor):
             return max(delay, round(self._deadline.whole))
         return delay
 
-    def _postpone(self, record: RawRecord, delay: int) -> None:
+    def _postpone(self, record: SQSRecord, delay: int) -> None:
         try:
             self._sqs.change_message_visibility(
                 QueueUrl=self._retrying.queue_url,
@@ -197,13 +212,18 @@ def in_turn(records: Sequence[RawRecord]) -> Sequence[RawRecord]:
     """Return records in the order to handle them: as they came, or those with the fewest tries left first."""
     if any(map(group_of, records)):
         return records
-    return sorted(records, key=lambda each: -int(each["attributes"]["ApproximateReceiveCount"]))
+    return sorted(records, key=receives_of, reverse=True)
 
 
 def group_of(record: Mapping[str, Any]) -> str | None:
     """Return the group within which a record keeps its place; none outside a FIFO queue."""
     fifo = record["eventSourceARN"].endswith(".fifo")
     return record["attributes"]["MessageGroupId"] if fifo else None
+
+
+def receives_of(record: Mapping[str, Any]) -> int:
+    """Return how often the queue handed a record over, this time with it."""
+    return int(record["attributes"]["ApproximateReceiveCount"])
 
 
 def is_named(error: BaseException, names: frozenset[str]) -> bool:

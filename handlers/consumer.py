@@ -126,6 +126,9 @@ class Worker:
 
 
 _workers: list[Worker] = []
+if "SLUICE_ENTRY" in os.environ:
+    # In Lambda: while a function starts it has more time than in its first run, and a whole processor.
+    _workers.append(Worker(Environment.read(os.environ)))
 
 
 def handler(event: dict[str, object], context: "LambdaContext") -> "PartialItemFailureResponse":

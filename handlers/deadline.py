@@ -34,13 +34,20 @@ class Deadline:
         left = context.get_remaining_time_in_millis() / 1000
         self.whole = left
         """Seconds from now to Lambda's own end."""
-        self._end = time.monotonic() + left - min(RESERVE_SECONDS, left * RESERVE_SHARE)
+        reserve = min(RESERVE_SECONDS, left * RESERVE_SHARE)
+        self._end = time.monotonic() + left - reserve
+        self._last_moment = self._end + reserve / 2
         self._longest = 0.0
 
     @property
     def has_room(self) -> bool:
         """Whether another record may start: one as long as the longest until now would be done in time."""
         return self._end - time.monotonic() > self._longest
+
+    @property
+    def has_moment(self) -> bool:
+        """Whether there is time for one more call of AWS."""
+        return time.monotonic() < self._last_moment
 
     @contextmanager
     def limit(self) -> Iterator[None]:

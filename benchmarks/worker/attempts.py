@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 POISON = "poison"
 FLAW = "flaw"
-WORK_SECONDS = 0.005
+WORK_SECONDS = 0.01
 
 
 class PoisonError(Exception):

@@ -115,6 +115,8 @@ class FakeSqs:
     """All messages that it was asked to take, also those that it refused."""
     refusals: dict[str, Exception] = field(default_factory=dict)
     """What asking for another wait raises, by the receipt."""
+    not_handed_back: dict[str, str] = field(default_factory=dict)
+    """Which entry of a batch is refused with what code, by the receipt."""
     send_errors: list[Exception] = field(default_factory=list)
     """What the next messages raise, one each."""
 
@@ -130,7 +132,12 @@ class FakeSqs:
         self.handed_back.append(entries)
         for each in entries:
             self._refuse(each["ReceiptHandle"])
-        return {"Successful": [{"Id": each["Id"]} for each in entries]}
+        refused = [
+            {"Id": each["Id"], "Code": self.not_handed_back[each["ReceiptHandle"]], "SenderFault": True}
+            for each in entries
+            if each["ReceiptHandle"] in self.not_handed_back
+        ]
+        return {"Failed": refused} if refused else {"Successful": [{"Id": each["Id"]} for each in entries]}
 
     def send_message(self, **given: Any) -> Values:
         self.sent.append(given)

@@ -76,6 +76,8 @@ class Consumer:
     whole: float = 30.0
     starts: int = ENDLESS
     """How many records have room in the time of a batch."""
+    has_moment: bool = True
+    """Whether there is time for one more call then."""
 
     def __post_init__(self) -> None:
         self.sqs = FakeSqs()
@@ -378,6 +380,44 @@ def test_what_cannot_be_handed_back_comes_again_all_the_same(error: Exception) -
     assert consumer.run(*map(record, names)) == names
     assert [len(part) for part in consumer.returned()] == [10, 10, 5], "the others are handed back"
     assert consumer.written.lines[1:] == [("handing back failed", {})]
+
+
+def test_what_sqs_does_not_hand_back_is_named() -> None:
+    consumer = Consumer(starts=0)
+    consumer.sqs.not_handed_back = {"receipt-11": "ReceiptHandleIsInvalid"}
+    consumer.run(*(record(str(number)) for number in range(12)))
+    assert consumer.written.lines[1:] == [
+        ("handing back failed", {"message_id": "11", "request_id": "r-1", "code": "ReceiptHandleIsInvalid"})
+    ]
+
+
+def test_what_was_not_started_at_its_last_receive_is_given_up_with_a_reason() -> None:
+    # SQS would give it up without one.
+    consumer = Consumer(starts=1, max_receives=3)
+    failed = consumer.run(record("a", receives=3), record("b", receives=3), record("c", receives=2))
+    assert (consumer.started, failed) == (["a"], ["c"])
+    assert consumer.letters.taken == [
+        Reason("handlers.batches.NotStartedError", "no time was left for it", "b", 3)
+    ]
+    assert consumer.returned() == [["receipt-c"]]
+    assert consumer.written.counts["RecordsGivenUp"] == 1
+
+
+def test_behind_a_record_that_failed_one_at_its_last_receive_is_given_up_with_a_reason() -> None:
+    consumer = Consumer(max_receives=3)
+    consumer.errors = {"x1": RuntimeError("no")}
+    assert consumer.run(grouped("x1", "x", receives=2), grouped("x2", "x", receives=3)) == ["x1"]
+    (reason,) = consumer.letters.taken
+    assert (reason.message, reason.message_id) == ("one before it in its group failed", "x2")
+
+
+@pytest.mark.parametrize(("full", "moment"), [(True, True), (False, False)])
+def test_what_can_be_given_up_no_more_is_handed_back(full: bool, moment: bool) -> None:
+    consumer = Consumer(starts=0, max_receives=1, has_moment=moment)
+    consumer.letters.full = full
+    assert consumer.run(record("a")) == ["a"]
+    assert consumer.returned() == [["receipt-a"]]
+    assert "RecordsGivenUp" not in consumer.written.counts
 
 
 def test_nothing_is_handed_back_where_all_were_started() -> None:

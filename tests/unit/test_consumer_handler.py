@@ -1,5 +1,6 @@
 """The consumer as Lambda calls it, from its environment to what it prints."""
 
+import importlib.util
 import itertools
 import json
 import math
@@ -8,6 +9,7 @@ import threading
 import types
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -340,6 +342,21 @@ def test_one_worker_serves_every_invocation(function: Function, monkeypatch: pyt
         answer = consumer.handler({"Records": [record("a", body="bad")]}, context)
         assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
     assert made == [Environment.read(VARIABLES)]
+
+
+def test_the_worker_is_made_while_the_function_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in {**VARIABLES, "SLUICE_ENTRY": "sluice.tokens:digest"}.items():
+        monkeypatch.setenv(name, value)
+    source = Path(consumer.__file__)
+    spec = importlib.util.spec_from_file_location("handlers.consumer_as_it_starts", source)
+    assert spec is not None
+    assert spec.loader is not None
+    starting = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, starting)
+    spec.loader.exec_module(starting)
+    assert len(starting._workers) == 1
+    assert consumer._workers == [], "and not where there is no function"
 
 
 # Giving up

@@ -212,3 +212,15 @@ def test_the_time_of_another_thread_s_work_counts(clock: Clock) -> None:
     thread.start()
     thread.join(10)
     assert not made.has_room
+
+
+@pytest.mark.parametrize(("left", "moment"), [(30.0, 29.5), (2.0, 1.8)])
+def test_there_is_a_moment_until_half_of_the_reserve_is_gone(
+    left: float, moment: float, clock: Clock
+) -> None:
+    made, begun = deadline(left), clock.seconds
+    found = []
+    for passed in (0.0, moment - 0.01, moment + 0.01):
+        clock.seconds = begun + passed
+        found.append(made.has_moment)
+    assert found == [True, True, False]

@@ -85,7 +85,7 @@ POISONS: list[tuple[str, str, Record]] = [
     ("p0", "everybody", {"state": "on"}),
     ("p1", "203.0.113.0/24", {"state": "on", "window": "x", "reason": "", "since": 0, "until": 10**13}),
 ]
-NO_ADDRESSES = (None, '203.0.113.8","ip":"203.0.113.8', "-", "203.0.113.8/32")
+NO_ADDRESSES = (None, '203.0.113.8","ip":"203.0.113.8', "nowhere", "203.0.113.8/32")
 
 Done = TypeVar("Done")
 

@@ -356,8 +356,8 @@ LOCK = ROOT / "handlers" / "layers" / "consumer.txt"
 def of_consumer(args: Any) -> list[Problem]:
     """Return what is wrong with a consumer's arguments, of an image unless they say where it comes from."""
     there = {"code", "image_uri", "function_arn"} & args.keys()
-    base: Any = {} if there else {"image_uri": IMAGE, "entry": "a:b"}
-    return consumer_args.problems({**base, **args})
+    full: Any = {**({} if there else {"image_uri": IMAGE, "entry": "a:b"}), **args}
+    return consumer_args.problems(full)
 
 
 CODE = {"code": str(ROOT / "examples" / "recorder"), "entry": "recorder:record_handler"}

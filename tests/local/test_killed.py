@@ -1,0 +1,18 @@
+from benchmarks.kills import killed
+from local.stack import LocalAws
+
+MESSAGES, KILLS = 400, 5
+
+
+def test_whatever_is_killed_nothing_is_lost_and_no_message_is_completed_twice(cloud: LocalAws) -> None:
+    account = killed(cloud, MESSAGES, KILLS, {"idempotency": {}})
+
+    assert account.accepted == MESSAGES
+    assert account.kills > 0
+    assert account.lost == 0
+    assert account.completed + account.dead - account.both == MESSAGES
+    assert account.completed_twice == 0
+    # Of all that is under way in a worker, one attempt is cut off with it.
+    assert account.unended <= account.kills
+    assert account.interrupted <= account.kills
+    assert account.worked_twice <= account.interrupted
