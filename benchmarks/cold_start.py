@@ -37,7 +37,15 @@ AUTHORIZER = Usual(
 from aws_lambda_powertools import Logger, Metrics, Tracer""",
     "boto3, PyJWT, Powertools' Logger, Metrics and Tracer, and no code of its own",
 )
+CONSUMER = Usual(
+    """import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, idempotent_function""",
+    "boto3, Powertools' Logger, Metrics, batches and idempotency, and no code of its own",
+)
 HANDLERS = {
+    "handlers.consumer": CONSUMER,
     "handlers.ingest": WORKER,
     "handlers.enforce": WORKER,
     "handlers.token_authorizer": AUTHORIZER,

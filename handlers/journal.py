@@ -1,5 +1,6 @@
 """What is written down of each record: a line in the log and a count in the metrics, never its body."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ class Journal:
         self._logger = logger
         self._metrics = metrics
         self._now = now
+        self._counts: Counter[str] = Counter()
 
     def handled(self, record: Record) -> None:
         """Note a record that was handled, and how long ago it was sent."""
@@ -64,10 +66,14 @@ class Journal:
 
     def flush(self) -> None:
         """Write the counts of a batch."""
-        self._metrics.flush_metrics()
+        for name, count in self._counts.items():
+            self._metrics.add_metric(name, MetricUnit.Count, count)
+        if self._counts:
+            self._metrics.flush_metrics()
+        self._counts.clear()
 
     def _count(self, name: str, count: int = 1) -> None:
-        self._metrics.add_metric(name, MetricUnit.Count, count)
+        self._counts[name] += count
 
 
 def identity(record: Record) -> dict[str, str | None]:

@@ -155,9 +155,18 @@ class Written:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, Values]] = []
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         itself: Any = self
         self.journal = Journal(itself, itself, lambda: SENT / 1000)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What was counted, as it is written at the end of a batch."""
+        self.journal.flush()
+        return self._counts
+
+    def flush_metrics(self) -> None:
+        """Nothing is kept back here."""
 
     def said(self) -> list[tuple[str, str | None]]:
         """Return what was said of which message."""
@@ -170,7 +179,7 @@ class Written:
 
     def add_metric(self, name: str, _unit: str, value: float) -> None:
         if name != "RecordAge":
-            self.counts[name] += int(value)
+            self._counts[name] += int(value)
 
 
 class HandledTable:
