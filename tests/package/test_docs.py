@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import settings
-from components import AuthorizerArgs, FrontDoorArgs, ProxyArgs, TokenArgs
+from components import AuthorizerArgs, ConsumerArgs, FrontDoorArgs, Idempotency, ProxyArgs, TokenArgs
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -90,6 +90,11 @@ def test_every_argument_of_the_front_door_is_on_the_features_page() -> None:
 def test_every_argument_of_the_authorizer_is_on_the_features_page() -> None:
     given = {*AuthorizerArgs.__annotations__, *ProxyArgs.__annotations__, *TokenArgs.__annotations__}
     assert given - {"name", "sha256"} - EVERYWHERE <= features()
+
+
+def test_every_argument_of_the_consumer_is_on_the_features_page() -> None:
+    given = {*ConsumerArgs.__annotations__, *Idempotency.__annotations__}
+    assert given - EVERYWHERE <= features()
 
 
 def test_every_link_between_the_pages_leads_somewhere() -> None:
