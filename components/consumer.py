@@ -75,8 +75,12 @@ class Consumer(pulumi.ComponentResource):
         self._args = arguments.admit(f"Consumer {name!r}", args, ConsumerArgs, problems)
         self._opts = pulumi.ResourceOptions(parent=self)
         self._target = archives.Target(architecture=self._args.get("architecture", "x86_64"))
-        ready = self._attach_existing() if "function_arn" in self._args else self._create()
-        self._create_mapping(ready)
+        self._let_in: list[pulumi.Resource] = []
+        if "function_arn" in self._args:
+            self._take_existing(self._args["function_arn"])
+        else:
+            self._create()
+        self._create_mapping()
         if "alarm_topic_arn" in self._args:
             wanted = consumer_metrics.alarms(self.names())
             create_alarms(name, wanted, self._args["alarm_topic_arn"], self)
@@ -98,8 +102,7 @@ class Consumer(pulumi.ComponentResource):
             "idempotency_table": self.idempotency_table_name,
         }
 
-    def _create(self) -> list[pulumi.Resource]:
-        """Make the function, and return what has to be there before it is fed."""
+    def _create(self) -> None:
         table = self._create_table()
         handled = self._create_idempotency_table()
         unit = self._create_function(table, handled)
@@ -108,11 +111,10 @@ class Consumer(pulumi.ComponentResource):
         self.log_group_name = pulumi.Output.from_input(unit.log_group.name)
         self.table_name = pulumi.Output.from_input(table.name if table else None)
         self.idempotency_table_name = pulumi.Output.from_input(handled.name if handled else None)
-        return []
 
-    def _attach_existing(self) -> list[pulumi.Resource]:
-        """Let a function that exists drain the queue, and return what has to be there before it is fed."""
-        self.function_arn = pulumi.Output.from_input(self._args["function_arn"])
+    def _take_existing(self, function_arn: pulumi.Input[str]) -> None:
+        """Take a function that exists, and let its role drain the queue."""
+        self.function_arn = pulumi.Output.from_input(function_arn)
         # arn:aws:lambda:REGION:ACCOUNT:function:NAME, maybe with an alias or a version.
         self.function_name = self.function_arn.apply(lambda arn: arn.split(":")[6])
         role = self._args.get("function_role_name")
@@ -120,13 +122,11 @@ class Consumer(pulumi.ComponentResource):
         self.role_name = pulumi.Output.from_input(role)
         self.log_group_name = self.table_name = self.idempotency_table_name = nothing
         if role is None:
-            return []
+            return
         policy = pulumi.Output.all(self._args["queue_arn"], self._args.get("kms_key_arn")).apply(
-            lambda known: policies.policy(
-                policies.drain_queue(known[0]), *policies.key_use(known[1], "kms:Decrypt")
-            )
+            lambda known: policies.policy(*statements(known[0], None, None, None, known[1]))
         )
-        return [aws.iam.RolePolicy(f"{self._name}-policy", role=role, policy=policy, opts=self._opts)]
+        self._let_in = [aws.iam.RolePolicy(f"{self._name}-policy", role=role, policy=policy, opts=self._opts)]
 
     def _create_table(self) -> aws.dynamodb.Table | None:
         if "table" not in self._args:
@@ -183,7 +183,7 @@ class Consumer(pulumi.ComponentResource):
             parent=self,
         )
 
-    def _package(self) -> "functions.Zipped | functions.Image":
+    def _package(self) -> functions.Zipped | functions.Image:
         args = self._args
         if "image_uri" in args:
             return functions.Image(args["image_uri"], command=HANDLER if runs_our_handler(args) else None)
@@ -236,7 +236,7 @@ class Consumer(pulumi.ComponentResource):
             }
         )
 
-    def _create_mapping(self, ready: Sequence[pulumi.Resource]) -> None:
+    def _create_mapping(self) -> None:
         args = self._args
         filters = [json.dumps(each, sort_keys=True) for each in args.get("filters", [])]
         mapping = aws.lambda_.EventSourceMapping(
@@ -248,7 +248,8 @@ class Consumer(pulumi.ComponentResource):
             function_response_types=["ReportBatchItemFailures"],
             **_pace(args),
             **_filtering(filters),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(ready)),
+            # Lambda refuses a mapping whose function may not drain the queue.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self._let_in),
         )
         self._filtered_by = mapping.uuid if filters else None
 
@@ -285,8 +286,8 @@ def statements(
     idempotency_table_arn: str | None,
     kms_key_arn: str | None,
 ) -> list[policies.Statement]:
-    """Return what the function may do, besides writing its log and using the key of its environment."""
-    allowed = [policies.drain_queue(queue_arn)]
+    """Return what the function may do, besides writing its log."""
+    allowed = [policies.drain_queue(queue_arn), *policies.key_use(kms_key_arn, "kms:Decrypt")]
     if dead_letter_queue_arn:
         allowed.append(policies.send_to(dead_letter_queue_arn))
         allowed += policies.key_use(kms_key_arn, "kms:GenerateDataKey")

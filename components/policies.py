@@ -32,8 +32,10 @@ class Statement:
 
 
 def policy(*statements: Statement) -> str:
-    """Return a policy document as JSON, the same for the same statements."""
-    return json.dumps({"Version": VERSION, "Statement": [each.document() for each in statements]})
+    """Return a policy document as JSON, the same for the same statements, with each of them once."""
+    documents = [each.document() for each in statements]
+    once = [each for place, each in enumerate(documents) if each not in documents[:place]]
+    return json.dumps({"Version": VERSION, "Statement": once})
 
 
 def trusts(service: str) -> str:

@@ -309,3 +309,13 @@ def test_what_lambda_would_not_take_is_not_made(
     monkeypatch.setattr(f"components.archives.{limit}", 1000)
     with pytest.raises(LayerBuildError, match=rf" MB {what}; Lambda takes 0. Leave packages out, or put all"):
         consumer()
+
+
+def test_an_image_without_variables_may_use_the_key_of_its_queue() -> None:
+    plan = component_plan(Consumer, {**DRAINED, "image_uri": IMAGE, "kms_key_arn": KEY})
+    assert granted(plan, KEY) == [["kms:Decrypt"]]
+    assert "kmsKeyArn" not in plan["unit-function"].inputs
+
+
+def test_no_permission_is_written_twice() -> None:
+    assert granted(component_plan(Consumer, {**CONSUMER_ARGS, "kms_key_arn": KEY}), KEY) == [["kms:Decrypt"]]

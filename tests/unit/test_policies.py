@@ -100,13 +100,13 @@ DEAD = "arn:aws:sqs:us-east-1:123456789012:dead"
     ("dead", "table", "kept", "key", "resources"),
     [
         (None, None, None, None, [QUEUE]),
-        (None, None, None, KEY, [QUEUE]),
+        (None, None, None, KEY, [QUEUE, KEY]),
         (None, TABLE, None, None, [QUEUE, TABLE]),
-        (None, TABLE, None, KEY, [QUEUE, TABLE, KEY]),
+        (None, TABLE, None, KEY, [QUEUE, KEY, TABLE, KEY]),
         (DEAD, None, None, None, [QUEUE, DEAD]),
-        (DEAD, None, None, KEY, [QUEUE, DEAD, KEY]),
+        (DEAD, None, None, KEY, [QUEUE, KEY, DEAD, KEY]),
         (None, None, KEPT, None, [QUEUE, KEPT]),
-        (DEAD, TABLE, KEPT, KEY, [QUEUE, DEAD, KEY, TABLE, KEPT, KEY]),
+        (DEAD, TABLE, KEPT, KEY, [QUEUE, KEY, DEAD, KEY, TABLE, KEPT, KEY]),
     ],
 )
 def test_a_consumer_is_let_at_what_it_has_and_no_more(
