@@ -17,6 +17,7 @@ import emulator_arrival  # type: ignore[import-not-found]
 import emulator_callers  # type: ignore[import-not-found]
 import emulator_gateway  # type: ignore[import-not-found]
 import emulator_iam  # type: ignore[import-not-found]
+import emulator_layers  # type: ignore[import-not-found]
 import emulator_logs  # type: ignore[import-not-found]
 import emulator_moves  # type: ignore[import-not-found]
 import emulator_sqs  # type: ignore[import-not-found]
@@ -50,6 +51,7 @@ if __name__ == "__main__":
     emulator_alarms.install()
     emulator_waf.install()
     emulator_iam.install()
+    emulator_layers.install()
     emulator_logs.install()
     emulator_sqs.install()
     emulator_moves.install()

@@ -1,18 +1,23 @@
 """The emulator as a process: what it is given, where it listens, and that it is gone afterwards."""
 
+import json
 import os
 import socket
 import urllib.request
+from importlib.util import cache_from_source
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pulumi
 import pytest
 
+from components import policies
 from local import emulator as emulator_module
 from local import stack
 from local.emulator import Emulator, EmulatorError, free_port
+from local.makers.compute import zipped
 from local.say import Say
-from local.stack import local_aws
+from local.stack import LocalAws, local_aws
 
 from .support import alive_in, call, emulators_of, fresh, listening_addresses
 
@@ -60,6 +65,48 @@ def test_functions_that_it_ran_are_gone_with_it_when_the_block_fails(tmp_path: P
 
     assert alive_in(*groups) == []
     assert [refuses_connections(url) for url in urls] == [True, True]
+
+
+TELLING = """
+import os
+import layered
+
+def tell(event, context):
+    return [os.getpid(), *map(os.path.realpath, (__file__, layered.__file__))]
+"""
+
+
+def one_file(name: str, text: str) -> bytes:
+    return zipped(pulumi.AssetArchive({name: pulumi.StringAsset(text)}))
+
+
+def test_workers_of_a_function_share_what_one_of_them_unpacked_and_compiled(cloud: LocalAws) -> None:
+    functions, name = cloud.aws.client("lambda"), "telling"
+    role = cloud.aws.client("iam").create_role(
+        RoleName=name, AssumeRolePolicyDocument=policies.trusts("lambda.amazonaws.com")
+    )["Role"]
+    layer = functions.publish_layer_version(
+        LayerName="layered", Content={"ZipFile": one_file("python/layered.py", "")}
+    )
+    functions.create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Handler="index.tell",
+        Role=role["Arn"],
+        Code={"ZipFile": one_file("index.py", TELLING)},
+        Layers=[layer["LayerVersionArn"]],
+    )
+
+    def told_by_a_new_worker(seconds: int) -> tuple[int, list[str]]:
+        functions.update_function_configuration(FunctionName=name, Timeout=seconds)
+        process, *files = json.load(functions.invoke(FunctionName=name)["Payload"])
+        return process, files
+
+    (one, files), (other, same) = (told_by_a_new_worker(each) for each in (20, 30))
+
+    assert one != other
+    assert files == same
+    assert all(Path(cache_from_source(each)).is_file() for each in files)
 
 
 def test_nothing_of_the_user_s_environment_reaches_it(
