@@ -25,9 +25,9 @@ test: emulator
 	@$(MAKE) --no-print-directory tests-local
 	@$(MAKE) --no-print-directory --jobs=2 types tests-alone
 
-# The local AWS's own environment: made by one process, and compiled, as each function would do again.
+# The local AWS's own environment: made by one process, before several want it.
 emulator: $(READY)
-	@UV_COMPILE_BYTECODE=1 $(BIN)/python -c "from local import emulator, say; emulator.ensure_environment(say.Say())"
+	@$(BIN)/python -c "from local import emulator, say; emulator.ensure_environment(say.Say())"
 
 types: $(READY)
 	$(call timed,types,nice -n 19 $(BIN)/mypy)

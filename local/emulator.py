@@ -135,7 +135,8 @@ def ensure_environment(say: Say) -> Path:
         return python
     started = time.monotonic()
     _uv("venv", "--clear", "--python", sys.executable, str(ENVIRONMENT))
-    _uv("pip", "install", "--python", str(python), "--require-hashes", "-r", str(LOCK))
+    # Compiled once: else each start of the emulator would do it again.
+    _uv("pip", "install", "--compile-bytecode", "--python", str(python), "--require-hashes", "-r", str(LOCK))
     stamp.write_text(wanted)
     say.step("environment of the local AWS", time.monotonic() - started)
     return python
