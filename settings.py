@@ -167,6 +167,13 @@ class Drain:
         """Return what is meant by a name and a queue."""
         return cls(name, queue, door_queues.named(door, queue))
 
+    def is_of_the_queue_of(self, other: "Drain") -> bool:
+        """Whether both drain one queue, also one that exists and has two names here."""
+        if self.door_queue is None or other.door_queue is None:
+            return False
+        arns = [each.door_queue.get("queue_arn") for each in (self, other) if each.door_queue]
+        return self.door_queue is other.door_queue or (arns[0] is not None and arns[0] == arns[1])
+
     @property
     def component(self) -> str:
         """The component's name."""
@@ -335,7 +342,11 @@ def _clashes(drain: Drain, before: Drain, other: str, *, filtered: bool) -> Iter
     """Report what two consumers cannot share."""
     if drain.name is not None and drain.name == before.name:
         yield Problem("name", drain.name, f"one of its own; {other} has the same")
-    if filtered and drain.door_queue is not None and drain.door_queue is before.door_queue:
+    ends = [f"-{each}" for each in ("idempotency", "requirements")]
+    names = {str(drain.name), str(before.name)}
+    if any(f"{each}{end}" in names for each in names for end in ends):
+        yield Problem("name", drain.name, f"one that is not of a part of {other}, nor {other} of its parts")
+    if filtered and drain.is_of_the_queue_of(before):
         allowed = f"a queue of its own: {other} drains this one too, and a filter deletes what fits none"
         yield Problem("queue", drain.queue, allowed, "give each a queue, and routes that lead there")
 

@@ -177,6 +177,7 @@ def _by_the_book() -> Handle:
 
     def way(event: dict[str, Any]) -> Mapping[str, Any]:
         config.register_lambda_context(context)
+        metrics.add_metric("Batches", MetricUnit.Count, 1)
         answer = process_partial_response(event, handle_record, processor, context)
         metrics.flush_metrics()
         return answer

@@ -76,8 +76,8 @@ def run(made: Rules, say: Say, *, quick: bool) -> Iterator[Result]:
         say.step(f"{NAME}: ours", ours.seconds)
         plain = killed(cloud, messages, kills, {})
         say.step(f"{NAME}: plain", plain.seconds)
-    case = f"{messages:,} messages, {ours.kills} and {plain.kills} kills"
-    for metric in ("lost", "completed_twice", "worked_twice", "interrupted"):
+    case = f"{ours.accepted:,} and {plain.accepted:,} accepted, {ours.kills} and {plain.kills} kills"
+    for metric in ("completed", "dead", "both", "lost", "completed_twice", "worked_twice", "interrupted"):
         yield Result(NAME, case, metric, "messages", getattr(ours, metric), getattr(plain, metric), PLAIN)
 
 

@@ -1,9 +1,9 @@
 """`Consumer`: a function that drains a queue at the pace that the back end can bear."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pulumi_aws as aws
@@ -103,9 +103,11 @@ class Consumer(pulumi.ComponentResource):
         }
 
     def _create(self) -> None:
+        # First: where it cannot be had, nothing is made.
+        package = self._package()
         table = self._create_table()
         handled = self._create_idempotency_table()
-        unit = self._create_function(table, handled)
+        unit = self._create_function(package, table, handled)
         self.function_name, self.function_arn = unit.function.name, unit.function.arn
         self.role_name = pulumi.Output.from_input(unit.role.name)
         self.log_group_name = pulumi.Output.from_input(unit.log_group.name)
@@ -156,7 +158,10 @@ class Consumer(pulumi.ComponentResource):
         )
 
     def _create_function(
-        self, table: aws.dynamodb.Table | None, handled: aws.dynamodb.Table | None
+        self,
+        package: functions.Zipped | functions.Image,
+        table: aws.dynamodb.Table | None,
+        handled: aws.dynamodb.Table | None,
     ) -> functions.FunctionUnit:
         args = self._args
         own, kept = (each.arn if each else None for each in (table, handled))
@@ -170,7 +175,7 @@ class Consumer(pulumi.ComponentResource):
         return functions.create_function(
             self._name,
             functions.FunctionSpec(
-                package=self._package(),
+                package=package,
                 timeout_seconds=args.get("timeout_seconds", TIMEOUT_SECONDS),
                 memory_mb=args.get("memory_mb", MEMORY_MB),
                 log_retention_days=args.get("log_retention_days", LOG_RETENTION_DAYS),
@@ -227,7 +232,7 @@ class Consumer(pulumi.ComponentResource):
         return environment
 
     def _idempotency(self) -> str:
-        asked = self._args["idempotency"]
+        asked = arguments.present(cast(Mapping[str, object], self._args["idempotency"]))
         return json.dumps(
             {
                 "key": asked.get("key", MESSAGE_KEY),
@@ -243,6 +248,7 @@ class Consumer(pulumi.ComponentResource):
             f"{self._name}-mapping",
             event_source_arn=args["queue_arn"],
             function_name=self.function_arn,
+            enabled=args.get("enabled", True),
             batch_size=args.get("batch_size", BATCH_SIZE),
             maximum_batching_window_in_seconds=args.get("batching_window_seconds", 0),
             function_response_types=["ReportBatchItemFailures"],
@@ -260,7 +266,7 @@ def _pace(args: ConsumerArgs) -> dict[str, Any]:
         return {"scaling_config": {"maximum_concurrency": args["maximum_concurrency"]}}
     if "provisioned_pollers" not in args:
         return {}
-    pollers = args["provisioned_pollers"]
+    pollers = arguments.present(cast(Mapping[str, object], args["provisioned_pollers"]))
     return {
         "provisioned_poller_config": {
             "minimum_pollers": pollers.get("minimum", MINIMUM_POLLERS),

@@ -11,7 +11,7 @@ from jmespath.exceptions import JMESPathError
 
 from . import archives, arguments, locks, user_code
 from .arguments import Problem
-from .door_queues import FIFO_SUFFIX, MOST_RECEIVES, QUEUE_ARN, QUEUE_URL
+from .door_queues import FIFO_SUFFIX, MOST_RECEIVES, QUEUE_ARN, QUEUE_URL, one_queue
 from .message_queues import LONGEST_VISIBILITY_SECONDS
 
 LAYER_LOCK = archives.HANDLERS / "layers" / "consumer.txt"
@@ -33,23 +33,27 @@ FEWEST_POLLERS = 2
 MOST_MINIMUM_POLLERS = 200
 MOST_POLLERS = 2000
 """What every Region takes ("ProvisionedPollerConfig", Lambda API reference)."""
+RUNS_OF_A_POLLER = 10
+RUNS_OF_NO_LIMIT = 1000
+"""How many runs pollers ask for ("Configuring scaling behavior for SQS event source mappings")."""
 MINIMUM_POLLERS = 2
 MAXIMUM_POLLERS = 200
 MOST_FILTERS = 10
 """More than five need a raised quota ("Control which events Lambda sends to your function")."""
 LONGEST_FILTER = 4096
+COMPARISONS = {"prefix", "suffix", "anything-but", "exists", "numeric", "equals-ignore-case"}
 REPEATS_SECONDS = 4 * 24 * 60 * 60
 MOST_REPEATS_SECONDS = 366 * 24 * 60 * 60
 MESSAGE_KEY = "messageId"
 LONGEST_PATH = 200
 """Characters of a JMESPath: it is in the function's environment."""
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]+")
-LARGEST_ENVIRONMENT = 2560
-"""Bytes of the user's variables: Lambda takes 4 KB, and ours need some."""
+LARGEST_ENVIRONMENT = 3072
+"""Bytes of what the user has set: Lambda takes 4 KB, and names, URLs and tables of ours need some."""
 RESERVED_ENVIRONMENT = re.compile(r"(AWS|LAMBDA|SLUICE|POWERTOOLS)_.*|_.*")
 TABLE_KEY_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 IMAGE_URI = re.compile(
-    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+(:[\w.-]{1,128}|@sha256:[0-9a-f]{64})",
+    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+(:[\w.-]{1,128}(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})",
     re.ASCII,
 )
 ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
@@ -103,8 +107,8 @@ class ConsumerArgs(TypedDict):
     queue_url: pulumi.Input[str]
     """The URL of that queue."""
     queue_visibility_timeout_seconds: int
-    """The queue's visibility timeout, in seconds: at least 6 times ``timeout_seconds``, or a slow batch is
-    delivered twice."""
+    """The queue's visibility timeout, in seconds: at least 6 times ``timeout_seconds`` and
+    ``batching_window_seconds``, or a slow batch is delivered twice."""
     queue_max_receive_count: NotRequired[int]
     """After how many receives the queue gives a message up, 1 to 1,000. With the dead-letter queue's ARN and
     URL the consumer does it at the last receive, and writes down why. Default: unknown, only SQS does."""
@@ -123,7 +127,7 @@ class ConsumerArgs(TypedDict):
     requirements: NotRequired[str]
     """A lock file of the packages that your code needs, each with its exact version and hashes; they become
     a layer, built for the function's Python and processor. Default: none."""
-    image_uri: NotRequired[str]
+    image_uri: NotRequired[pulumi.Input[str]]
     """A container image in ECR instead of ``code``, by tag or digest. With ``entry`` it must hold the
     packages ``sluice`` and ``aws-lambda-powertools``. Default: none."""
     function_arn: NotRequired[pulumi.Input[str]]
@@ -131,6 +135,8 @@ class ConsumerArgs(TypedDict):
     Default: none."""
     function_role_name: NotRequired[pulumi.Input[str]]
     """The role of ``function_arn``, which is then let drain the queue. Default: it may already."""
+    enabled: NotRequired[bool]
+    """Whether the queue is drained; false lets messages wait in it, untouched. Default: true."""
     environment: NotRequired[dict[str, pulumi.Input[str]]]
     """Environment variables for your code. Default: none."""
     table: NotRequired[str]
@@ -155,11 +161,13 @@ class ConsumerArgs(TypedDict):
     """Pollers kept for this queue alone, which follow a sudden load three times as fast and cost by the hour;
     not with ``maximum_concurrency``. Default: Lambda's shared ones."""
     reserved_concurrency: NotRequired[int]
-    """How many runs of the function are set aside for it, and are its most, 0 to 10,000; at least
-    ``maximum_concurrency``. 0 stops it. Default: none, it shares the account's."""
+    """How many runs of the function are set aside for it, and are its most, 1 to 10,000; at least
+    ``maximum_concurrency``, which it needs beside it, or ten for each of ``provisioned_pollers.maximum``.
+    Default: none, it shares the account's."""
     filters: NotRequired[list[dict[str, Any]]]
     """Which messages to handle: patterns like ``{"body": {"kind": ["order"]}}``, one of which must fit, at
-    most 10 (over 5 by a raised quota). Lambda **deletes** what fits none. Default: all messages."""
+    most 10 (over 5 by a raised quota). Lambda **deletes** what fits none, so no other consumer may drain
+    this queue. Default: all messages."""
     retry_base_seconds: NotRequired[int]
     """How long a failed record waits before its second try, in seconds, 0 to 43,200; the wait doubles with
     each try, less a random part of up to a half. Default: 2."""
@@ -180,6 +188,7 @@ class ConsumerArgs(TypedDict):
     """The SNS topic that the alarms tell; without it there are no alarms. Default: none."""
 
 
+DEAD_LETTERS = ("dead_letter_queue_arn", "dead_letter_queue_url")
 SOURCES = ("code", "image_uri", "function_arn")
 """Where the function comes from: exactly one of these."""
 OF_OUR_FUNCTION = (
@@ -228,6 +237,18 @@ def _queue_problems(args: Args) -> Iterable[Problem]:
     yield from arguments.matching(args, "dead_letter_queue_arn", QUEUE_ARN, "the ARN of a queue")
     yield from arguments.matching(args, "dead_letter_queue_url", QUEUE_URL, "the URL of that queue")
     yield from arguments.together(args, "dead_letter_queue_arn", "dead_letter_queue_url")
+    yield from arguments.matching(args, "queue_arn", QUEUE_ARN, "the ARN of a queue")
+    yield from arguments.matching(args, "queue_url", QUEUE_URL, "the URL of that queue")
+    dead = {key.removeprefix("dead_letter_"): args.get(key) for key in DEAD_LETTERS}
+    for prefix, pair in (("", args), ("dead_letter_", dead)):
+        if QUEUE_ARN.fullmatch(str(pair.get("queue_arn"))) and QUEUE_URL.fullmatch(
+            str(pair.get("queue_url"))
+        ):
+            yield from (each.under(prefix) for each in one_queue(pair))
+    arn, dead_arn = args.get("queue_arn"), args.get("dead_letter_queue_arn")
+    both = isinstance(arn, str) and isinstance(dead_arn, str)
+    if both and str(arn).endswith(FIFO_SUFFIX) != str(dead_arn).endswith(FIFO_SUFFIX):
+        yield Problem("dead_letter_queue_arn", dead_arn, "FIFO if the queue is, and only then")
 
 
 def _source_problems(args: Args) -> Iterable[Problem]:
@@ -238,7 +259,7 @@ def _source_problems(args: Args) -> Iterable[Problem]:
     yield from user_code.problems(args.get("code"), args.get("entry", ENTRY))
     yield from arguments.matching(args, "entry", user_code.ENTRY_PATTERN, "module:function")
     yield from locks.problems(args.get("requirements"), LAYER_LOCK)
-    yield from arguments.text(
+    yield from arguments.matching(
         args, "image_uri", IMAGE_URI, "an image in ECR with its tag or digest: ACCOUNT.dkr.ecr.REGION..."
     )
     yield from arguments.matching(
@@ -262,6 +283,7 @@ def _function_problems(args: Args) -> Iterable[Problem]:
     yield from arguments.matching(args, "table", TABLE_KEY_PATTERN, "the name of a DynamoDB attribute")
     yield from arguments.between(args, "timeout_seconds", 1, LONGEST_TIMEOUT_SECONDS, "seconds")
     yield from _visibility_problems(args)
+    yield from arguments.flag(args, "enabled")
     yield from arguments.between(args, "memory_mb", 128, 10_240, "MB")
     yield from arguments.one_of(args, "architecture", ("x86_64", "arm64"))
 
@@ -278,24 +300,32 @@ def _environment_problems(args: Args) -> Iterable[Problem]:
             allowed = "a name without AWS_, LAMBDA_, POWERTOOLS_, SLUICE_ or _ in front"
             yield Problem(f"environment.{name}", "(reserved)", allowed)
     size = sum(len(f"{name}{value}".encode()) for name, value in given.items() if isinstance(value, str))
-    if size > LARGEST_ENVIRONMENT:
-        yield Problem("environment", f"{size} bytes", f"at most {LARGEST_ENVIRONMENT} bytes in all")
+    # Of what we add, these alone are as long as the user likes.
+    ours = len(json.dumps([args.get(key) for key in ("entry", "poison_errors", "idempotency")], default=str))
+    if size + ours > LARGEST_ENVIRONMENT:
+        allowed = (
+            f"at most {max(0, LARGEST_ENVIRONMENT - ours)} bytes in all, beside {ours} of other arguments"
+        )
+        yield Problem("environment", f"{size} bytes", allowed)
 
 
 def _visibility_problems(args: Args) -> Iterable[Problem]:
     timeout = args.get("timeout_seconds", TIMEOUT_SECONDS)
     visibility = args.get("queue_visibility_timeout_seconds")
-    if not isinstance(timeout, int) or not isinstance(visibility, int):
+    window = args.get("batching_window_seconds", 0)
+    if not isinstance(timeout, int) or not isinstance(visibility, int) or not isinstance(window, int):
         return
-    if visibility >= VISIBILITY_FACTOR * timeout:
+    least = VISIBILITY_FACTOR * timeout + window
+    if visibility >= least:
         return
-    raised = f"raise the queue's visibility_timeout_seconds to {VISIBILITY_FACTOR * timeout}"
-    fitting = visibility // VISIBILITY_FACTOR
+    raised = f"raise the queue's visibility_timeout_seconds to {least}"
+    fitting = (visibility - window) // VISIBILITY_FACTOR
+    less = f" less the batching window's {window}" if window else ""
     yield Problem(
         "timeout_seconds",
         timeout,
-        f"at most a {VISIBILITY_FACTOR}th of the queue's visibility timeout, {visibility} seconds",
-        f"lower it to {fitting}, or {raised}" if fitting else raised,
+        f"at most a {VISIBILITY_FACTOR}th of the queue's visibility timeout, {visibility} seconds{less}",
+        f"lower it to {fitting}, or {raised}" if fitting > 0 else raised,
     )
 
 
@@ -322,18 +352,38 @@ def _batch_problems(args: Args) -> Iterable[Problem]:
 
 def _concurrency_problems(args: Args) -> Iterable[Problem]:
     yield from arguments.between(args, "maximum_concurrency", 2, 1000, "batches at once")
-    yield from arguments.between(args, "reserved_concurrency", 0, 10_000, "runs at once")
-    most, reserved = args.get("maximum_concurrency"), args.get("reserved_concurrency")
-    if isinstance(most, int) and isinstance(reserved, int) and 0 < reserved < most:
-        allowed = f"at least maximum_concurrency, {most}: what is over it is refused and received in vain"
-        yield Problem("reserved_concurrency", reserved, allowed)
-    if "provisioned_pollers" not in args:
-        return
+    yield from arguments.between(args, "reserved_concurrency", 1, 10_000, "runs at once")
     yield from arguments.map_of(args, "provisioned_pollers", Pollers, _poller_problems)
-    if most is not None:
+    yield from _reserve_problems(args)
+    if "maximum_concurrency" in args and "provisioned_pollers" in args:
         yield Problem(
-            "maximum_concurrency", most, "nothing: it does not go with provisioned_pollers", "remove either"
+            "maximum_concurrency",
+            args["maximum_concurrency"],
+            "nothing: it does not go with provisioned_pollers",
+            "remove either",
         )
+
+
+def _reserve_problems(args: Args) -> Iterable[Problem]:
+    """Report fewer runs than pollers ask for: what Lambda refuses was received, and dies of that at last."""
+    reserved, most, pollers = (
+        args.get(key) for key in ("reserved_concurrency", "maximum_concurrency", "provisioned_pollers")
+    )
+    if not isinstance(reserved, int):
+        return
+    if isinstance(pollers, dict):
+        asked = arguments.present(pollers).get("maximum", MAXIMUM_POLLERS)
+        least = RUNS_OF_A_POLLER * asked if isinstance(asked, int) else 0
+        allowed = f"at least {least}, {RUNS_OF_A_POLLER} for each poller"
+    elif isinstance(most, int):
+        least, allowed = most, f"at least maximum_concurrency, {most}"
+    else:
+        least, allowed = (
+            RUNS_OF_NO_LIMIT,
+            "nothing without maximum_concurrency: pollers ask for up to 1,000 runs",
+        )
+    if reserved < least:
+        yield Problem("reserved_concurrency", reserved, f"{allowed}; what is refused is received in vain")
 
 
 def _poller_problems(given: dict[str, object]) -> Iterable[Problem]:
@@ -369,16 +419,28 @@ def _pattern_problems(pattern: dict[str, object], path: str) -> Iterable[Problem
         return
     if size > LONGEST_FILTER:
         yield Problem(path, f"{size} characters", f"at most {LONGEST_FILTER} as JSON")
-    yield from _leaf_problems(pattern.get("body", []), f"{path}.body")
+    if "body" in pattern:
+        yield from _leaf_problems(pattern["body"], f"{path}.body")
 
 
 def _leaf_problems(value: object, path: str) -> Iterable[Problem]:
-    """Report what is neither a map nor a list: Lambda refuses ``{"kind": "order"}``."""
-    if isinstance(value, dict):
+    """Report what is no pattern ("Control which events Lambda sends to your function": rule syntax)."""
+    if isinstance(value, list) and path.endswith(".$or"):
+        for index, inner in enumerate(value):
+            yield from _leaf_problems(inner, f"{path}[{index}]")
+    elif isinstance(value, list):
+        for index, rule in enumerate(value):
+            known = rule.keys() & COMPARISONS if isinstance(rule, dict) else [rule]
+            if isinstance(rule, list) or len(known) != 1:
+                allowed = f"a text, a number, true, false, null, or one of {', '.join(sorted(COMPARISONS))}"
+                yield Problem(f"{path}[{index}]", rule, allowed)
+    elif isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaf_problems(inner, f"{path}.{key}")
-    elif not isinstance(value, list):
+    else:
         yield Problem(path, value, "a list of what may be there", f"write [{json.dumps(value)}]")
+    if value in ([], {}):
+        yield Problem(path, value, "what may be there: nothing fits an empty pattern")
 
 
 def _retry_problems(args: Args) -> Iterable[Problem]:

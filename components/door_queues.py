@@ -82,14 +82,14 @@ def problems(args: Mapping[str, object]) -> list[Problem]:
         *arguments.flag(args, "high_throughput"),
     ]
     if _exists(args):
-        found += _one_queue(args)
+        found += one_queue(args)
         found += arguments.without(args, SETTINGS, "the queue exists, and keeps its own settings")
     elif args.get("fifo") is not True:
         found += arguments.without(args, FIFO_SETTINGS, "the queue is not FIFO")
     return found
 
 
-def _one_queue(args: Mapping[str, object]) -> Iterable[Problem]:
+def one_queue(args: Mapping[str, object]) -> Iterable[Problem]:
     """Report an ARN and a URL that name different queues."""
     arn, url = args.get("queue_arn"), args.get("queue_url")
     if isinstance(arn, str) and isinstance(url, str) and arn.split(":")[-2:] != url.split("/")[-2:]:

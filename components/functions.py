@@ -25,7 +25,7 @@ class Zipped:
 class Image:
     """A container image, which holds its interpreter and its packages."""
 
-    uri: str
+    uri: pulumi.Input[str]
     command: str | None = None
     """The handler, where it is not the image's own."""
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from .arguments import Problem
 
-PINNED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)(\[[\w.,\s-]*\])?\s*==\s*(?P<version>[^\s;]+)", re.ASCII)
-HASHED = re.compile(r"--hash=sha(256|384|512):[0-9a-f]{64,}", re.ASCII)
+PINNED = re.compile(
+    r"(?P<name>[A-Za-z0-9][\w.-]*)(\[[\w.,\s-]*\])?\s*==\s*(?P<version>[^\s;*]+)(\s+--hash=\S+)+", re.ASCII
+)
+WEAK = re.compile(r"--hash=(?!sha(256|384|512):[0-9a-f]{64,})")
+OPTION = re.compile(r"-[-\w]+")
 A_LOCK = "a file of packages, each with its exact version and its hashes"
 HOW_TO_LOCK = "uv pip compile --generate-hashes --python-version 3.13 requirements.in -o requirements.txt"
 
@@ -38,10 +41,10 @@ def versions(lock: Path) -> dict[str, str]:
 
 
 def _requirements(text: str) -> Iterator[str]:
-    """Yield what a lock asks for, each on one line; options of the installer are passed over."""
+    """Yield what a lock asks for, each on one line."""
     for line in text.replace("\\\n", " ").splitlines():
         asked = re.sub(r"(^|\s)#.*", "", line).strip()
-        if asked and not asked.startswith("-"):
+        if asked:
             yield asked
 
 
@@ -53,8 +56,15 @@ def _pinned(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _loose(lines: Iterable[str]) -> Iterator[Problem]:
     for line in lines:
-        if not PINNED.match(line) or not HASHED.search(line):
-            asked = line.partition(" --hash")[0]
+        asked = line.partition(" --hash")[0]
+        if option := OPTION.match(line):
+            # What comes behind it may be a password, and another file would not be looked at for changes.
+            allowed = "packages alone; tell pip itself where they come from (PIP_INDEX_URL)"
+            yield Problem("requirements", option[0], allowed, "remove it from the file")
+        elif ";" in asked:
+            allowed = "the packages of the function's Python alone, without conditions"
+            yield Problem("requirements", asked, allowed, HOW_TO_LOCK)
+        elif not PINNED.fullmatch(line) or WEAK.search(line):
             yield Problem("requirements", asked, "an exact version (==) with its hashes", HOW_TO_LOCK)
 
 

@@ -11,6 +11,8 @@ from .arguments import Problem
 LARGEST_FOLDER = archives.LARGEST_UNZIPPED
 MOST_FILES = 10_000
 ENTRY_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+HAS_ITS_OWN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+"""What a ``yield`` belongs to that is in it."""
 A_FOLDER = "a folder that holds your code"
 
 
@@ -78,6 +80,26 @@ def _entry_problems(folder: Path, entry: str) -> Iterator[Problem]:
         return
     if not {function, "*"} & _names(tree):
         yield Problem("entry", entry, f"a function that {file} defines; it has no {function}")
+    elif _is_put_off(tree, function):
+        allowed = "a plain function: one that is async, or yields, does nothing when it is called"
+        yield Problem("entry", entry, allowed, "call asyncio.run inside, or return instead")
+
+
+def _is_put_off(tree: ast.Module, function: str) -> bool:
+    """Whether a module's function of this name is async or a generator, the last one if there are several."""
+    defined = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function
+    ]
+    if not defined or defined[-1].decorator_list:
+        return False  # a decorator may make anything of it
+    return isinstance(defined[-1], ast.AsyncFunctionDef) or _yields(defined[-1])
+
+
+def _yields(node: ast.AST) -> bool:
+    inner = [each for each in ast.iter_child_nodes(node) if not isinstance(each, HAS_ITS_OWN)]
+    return any(isinstance(each, ast.Yield | ast.YieldFrom) or _yields(each) for each in inner)
 
 
 def _names(tree: ast.Module) -> set[str]:

@@ -11,6 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sluice.dead_letters import Reason
 
+from .deadline import OutOfTimeError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 RawRecord = dict[str, Any]
 """A record as Lambda hands it over ("Example Amazon SQS message event", Lambda guide)."""
 ExceptionInfo: TypeAlias = "tuple[type[BaseException] | None, BaseException | None, TracebackType | None]"
-IN_PROGRESS = frozenset({"IdempotencyAlreadyInProgressError"})
-HOPELESS = frozenset({"IdempotencyKeyError", "IdempotencyValidationError"})
+IDEMPOTENCY = "aws_lambda_powertools.utilities.idempotency.exceptions"
+IN_PROGRESS = f"{IDEMPOTENCY}.IdempotencyAlreadyInProgressError"
+HOPELESS = {f"{IDEMPOTENCY}.{each}" for each in ("IdempotencyKeyError", "IdempotencyValidationError")}
 """Errors that another try cannot mend: the message has no key, or another's."""
 ENTRIES = 10
 """The most that a batch call of SQS takes."""
@@ -48,8 +51,11 @@ class Retrying:
 
     def is_over(self, error: BaseException, receives: int) -> bool:
         """Whether a record is given up after this failure."""
-        last = self.max_receives is not None and receives >= self.max_receives
-        return last or is_named(error, self.poison_errors | HOPELESS)
+        if self.max_receives is not None and receives >= self.max_receives:
+            return True
+        if is_of_the_users_code(error):
+            return is_named(error, self.poison_errors)
+        return name_of(type(error)) in HOPELESS
 
 
 class RecordProcessor(BatchProcessor):
@@ -138,7 +144,8 @@ class RecordProcessor(BatchProcessor):
             self._stuck.add(group)
         delay = self._delay(error, receives)
         self._journal.failed(record, error, receives, delay)
-        self._postpone(record, delay)
+        if self._deadline.has_moment:
+            self._postpone(record, delay)
         # Powertools would ask the error for its words, which may raise another.
         self.exceptions.append(exception)
         self.fail_messages.append(record)
@@ -154,7 +161,7 @@ class RecordProcessor(BatchProcessor):
         rules = self._retrying
         jitter = random.random()  # noqa: S311 - no secret
         delay = retry_delay(receives, rules.base_seconds, rules.cap_seconds, jitter)
-        if is_named(error, IN_PROGRESS):
+        if name_of(type(error)) == IN_PROGRESS:
             # The other attempt holds it for a run's whole time at most.
             return max(delay, round(self._deadline.whole))
         return delay
@@ -180,6 +187,9 @@ class RecordProcessor(BatchProcessor):
             return
         self._journal.returned(len(self._returned))
         for part in tens(self._returned):
+            if not self._deadline.has_moment:
+                # What is left comes again after the queue's own visibility timeout.
+                return
             try:
                 answer = self._sqs.change_message_visibility_batch(
                     QueueUrl=self._retrying.queue_url,
@@ -229,6 +239,12 @@ def receives_of(record: Mapping[str, Any]) -> int:
 def is_named(error: BaseException, names: frozenset[str]) -> bool:
     """Whether an error is of a class with one of these names, or of a subclass."""
     return any(not names.isdisjoint({each.__name__, name_of(each)}) for each in type(error).__mro__)
+
+
+def is_of_the_users_code(error: BaseException) -> bool:
+    """Whether an error says something of the message, and not of how it came to be handled, or not."""
+    ours = isinstance(error, NotStartedError | OutOfTimeError)
+    return not ours and type(error).__module__ != IDEMPOTENCY
 
 
 def name_of(kind: type) -> str:

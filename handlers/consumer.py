@@ -1,6 +1,7 @@
 """Entry of the consumer: a batch of messages in, the ones that are to come again out."""
 
 import importlib
+import inspect
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -8,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics
 from aws_lambda_powertools.utilities.batch import process_partial_response
+from botocore.config import Config
 
 from .batches import RecordProcessor, Retrying
 from .deadline import Deadline
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
     from .once import Once
 
+SOON = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
+"""How long AWS may take: its answers are waited for after the user's code was interrupted, too."""
 RecordHandler = Callable[["SQSRecord"], object]
 
 
@@ -58,10 +63,17 @@ class Environment:
         )
 
 
+class EntryError(TypeError):
+    """The user's function cannot be called for one record."""
+
+
 def load(entry: str) -> RecordHandler:
     """Return the user's function, named as ``module:function``."""
     module, _, name = entry.partition(":")
     function: RecordHandler = getattr(importlib.import_module(module), name)
+    for kind in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        if kind(function):
+            raise EntryError(f"{entry} is async or a generator: calling it would handle nothing")
     return function
 
 
@@ -74,10 +86,10 @@ class Worker:
 
     def __init__(self, environment: Environment) -> None:
         name = environment.function_name
-        self._journal = Journal(Logger(service=name), Metrics(service=name), time.time)
+        self._journal = Journal(Logger(service=name), EphemeralMetrics(service=name), time.time)
         self._handle = load(environment.entry)
         self._once = self._create_once(environment)
-        sqs = boto3.client("sqs")
+        sqs = boto3.client("sqs", config=SOON)
         given_up_to = environment.dead_letter_queue_url
         self._processor = RecordProcessor(
             environment.retrying,
@@ -107,6 +119,7 @@ class Worker:
         return Once(
             self._handle_in_time,
             environment.idempotency_table,
+            SOON,
             sameness,
             lambda: self._journal.interrupted(self._record),
         )
@@ -122,7 +135,11 @@ class Worker:
     def _handle_in_time(self, record: "SQSRecord") -> None:
         # Around the user's code alone: what is written down of it is not to be cut off.
         with self._deadline.limit():
-            self._handle(record)
+            returned = self._handle(record)
+        if inspect.isawaitable(returned) or inspect.isgenerator(returned) or inspect.isasyncgen(returned):
+            raise EntryError(
+                f"it returned a {type(returned).__name__}, which nobody runs: nothing was handled"
+            )
 
 
 _workers: list[Worker] = []

@@ -12,8 +12,16 @@ RESERVE_SHARE = 0.2
 """What is kept of the time for saying what failed: a second, of short times a fifth."""
 
 
-class OutOfTimeError(TimeoutError):
+AGAIN_SECONDS = 0.1
+"""How long after an interruption the next one comes, where the first was caught."""
+
+
+class OutOfTimeError(Exception):
     """The function's time is nearly over, and the record that it is at work on is not done."""
+
+
+class Interruption(BaseException):
+    """Ends what the user's code is doing: a client that tries again after errors lets it pass."""
 
 
 class Context(Protocol):
@@ -56,6 +64,8 @@ class Deadline:
         try:
             with _interrupted_after(self._end - begun):
                 yield
+        except Interruption as where:
+            raise OutOfTimeError("the function's time was nearly over") from where
         finally:
             self._longest = max(self._longest, time.monotonic() - begun)
 
@@ -66,19 +76,20 @@ def _interrupted_after(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    done = False
+    over = False
 
     def interrupt(_number: int, _frame: object) -> None:
-        # What is done is not to fail for an alarm that comes while it is taken off.
-        if not done:
-            raise OutOfTimeError("the function's time was nearly over")
+        # What is over is not to fail for an alarm that comes while it is taken off.
+        if not over:
+            raise Interruption
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         # None at all would mean never.
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), AGAIN_SECONDS)
         yield
-        done = True
+        over = True
     finally:
+        over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

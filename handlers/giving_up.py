@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_ATTRIBUTES = 10
 """SQS's own limit ("Amazon SQS message metadata")."""
+TOO_LARGE = {"InvalidParameterValue", "InvalidMessageContents"}
+"""The codes of a message that is no good as it is ("SendMessage", Amazon SQS API reference)."""
 TRACE = "AWSTraceHeader"
 FIFO_SUFFIX = ".fifo"
 
@@ -37,17 +39,28 @@ class DeadLetters:
         message = copy_of(record, self._queue_url)
         attributes = message.get("MessageAttributes", {})
         with_reason = {**attributes, ATTRIBUTE: {"DataType": "String", "StringValue": reason.dumps()}}
-        fits = len(with_reason) <= MOST_ATTRIBUTES
-        if fits and self._send({**message, "MessageAttributes": with_reason}, record):
-            return True
-        # No room for the reason: the log alone has it.
-        return self._send(message, record)
-
-    def _send(self, message: dict[str, Any], record: Mapping[str, Any]) -> bool:
         try:
+            if len(with_reason) <= MOST_ATTRIBUTES and self._fits(
+                {**message, "MessageAttributes": with_reason}
+            ):
+                return True
+            # No room for the reason: the log alone has it.
             self._sqs.send_message(**message)
         except (BotoCoreError, ClientError) as error:
             self._journal.troubled("giving up failed", error, record)
+            return False
+        return True
+
+    def _fits(self, message: dict[str, Any]) -> bool:
+        """Send a message, and return whether SQS takes one of that size.
+
+        Any other refusal is raised: SQS may have taken it all the same, or may take it later.
+        """
+        try:
+            self._sqs.send_message(**message)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in TOO_LARGE:
+                raise
             return False
         return True
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger, Metrics
+    from aws_lambda_powertools import Logger
+    from aws_lambda_powertools.metrics import EphemeralMetrics
 
 Record = Mapping[str, Any]
 
@@ -15,8 +16,11 @@ Record = Mapping[str, Any]
 class Journal:
     """A consumer's log and its metrics."""
 
-    def __init__(self, logger: "Logger", metrics: "Metrics", now: Callable[[], float]) -> None:
-        """Keep where to write to, and what tells the time in seconds since 1970."""
+    def __init__(self, logger: "Logger", metrics: "EphemeralMetrics", now: Callable[[], float]) -> None:
+        """Keep where to write to, and what tells the time in seconds since 1970.
+
+        The metrics are to be ours alone: what the user's code adds to its own is not to change their names.
+        """
         self._logger = logger
         self._metrics = metrics
         self._now = now

@@ -16,6 +16,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyKe
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from botocore.config import Config
 
 PREFIX = "message"
 """Of every key: Powertools' own is the function's name, which changes when the function is replaced."""
@@ -41,8 +42,8 @@ class Attempts(DynamoDBPersistenceLayer):
     One that is killed leaves its record in progress. The next takes that over, and DynamoDB returns it.
     """
 
-    def __init__(self, table: str, on_interrupted: Callable[[], None]) -> None:
-        super().__init__(table_name=table)
+    def __init__(self, table: str, config: "Config", on_interrupted: Callable[[], None]) -> None:
+        super().__init__(table_name=table, boto_config=config)
         self._on_interrupted = on_interrupted
         events = self.client.meta.events
         events.register("before-parameter-build.dynamodb.PutItem", _ask_for_the_old)
@@ -66,7 +67,7 @@ def unfit(what: str) -> Iterator[None]:
     """Say of a record in which nothing can be looked up that it has no key, and nothing of what it holds."""
     try:
         yield
-    except (ValueError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - what is in a body breaks JSON, base64, gzip and JMESPath alike
         raise IdempotencyKeyError(f"the {what} cannot be looked up ({type(error).__name__})") from None
 
 
@@ -81,6 +82,7 @@ class Once:
         self,
         handle: "Callable[[SQSRecord], object]",
         table: str,
+        config: "Config",
         sameness: Sameness,
         on_interrupted: Callable[[], None],
     ) -> None:
@@ -101,7 +103,7 @@ class Once:
         self._run: Callable[..., None] = idempotent_function(
             run,
             data_keyword_argument="record",
-            persistence_store=Attempts(table, on_interrupted),
+            persistence_store=Attempts(table, config, on_interrupted),
             config=self._config,
             key_prefix=PREFIX,
         )

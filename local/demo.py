@@ -239,7 +239,7 @@ def brought_back(local: LocalAws, stack: LocalStack, poison: Sent) -> Check:
     )
     moved = handover.tally.moved
     return Check(
-        "brought back by `sluice queue redrive`, it is handled",
+        "mended and redriven, it is handled",
         (moved, handled) == (1, 1),
         {"moved": moved, "handled": handled},
     )

@@ -32,7 +32,7 @@ HIDDEN_SECONDS = 300
 """How long a dead letter is kept from others; if this process dies, it shows again after that."""
 WAIT_SECONDS = 1
 PATIENCE = 2
-"""Receives in a row that give nothing new, before there is nothing more."""
+"""Empty receives in a row, before there is nothing more; and how often all may come again."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 """Seconds between two looks at a task."""
 MOST_TASKS = 10
@@ -246,6 +246,7 @@ class Handover:
         self._sent: set[str] = set()
         self._not_deleted: set[str] = set()
         self._held: dict[str, str] = {}
+        self._held_since = clock.now()
 
     def run(self) -> Steps:
         """Do it step by step; whatever happens, what was not brought back is given back to the queue.
@@ -294,15 +295,20 @@ class Handover:
         return None if self._choice.limit is None else self._choice.limit - self._chosen
 
     def _batches(self) -> Iterator[list[DeadLetter]]:
-        """Receive until nothing comes that was not received since this began."""
+        """Receive until nothing comes, or all has come again and again."""
         seen: set[str] = set()
-        idle = 0
-        while idle < PATIENCE and not self._ended():
-            new = [each for each in self._receive() if each.id not in seen]
+        empty = again = 0
+        while empty < PATIENCE and again <= PATIENCE * len(seen):
+            if self._ended():
+                return
+            self._hold()
+            letters = self._receive()
+            new = [each for each in letters if each.id not in seen]
             seen.update(each.id for each in new)
-            idle = 0 if new else idle + 1
+            empty = 0 if letters else empty + 1
+            again = 0 if new else again + len(letters)
             yield new
-        self.tally.exhausted = idle == PATIENCE
+        self.tally.exhausted = True
 
     def _receive(self) -> list[DeadLetter]:
         left = None if self._choice.errors else self._left()
@@ -381,15 +387,31 @@ class Handover:
             self._not_deleted.discard(gone)
             del self._held[gone]
 
+    def _hold(self) -> None:
+        """Hold for longer what would soon show again, before others that were not seen yet."""
+        now = self._clock.now()
+        if now - self._held_since < HIDDEN_SECONDS / 2:
+            return
+        self._held_since = now
+        self._show_in(HIDDEN_SECONDS, self._untouched())
+
     def _give_back(self) -> None:
-        """Let others receive again what is held; a receipt that is too old held nothing any more."""
-        receipts = [receipt for each, receipt in self._held.items() if each not in self._sent]
+        """Let others receive again what is held."""
+        receipts = self._untouched()
         self._held = {each: receipt for each, receipt in self._held.items() if each in self._sent}
+        self._show_in(0, receipts)
+
+    def _untouched(self) -> list[str]:
+        """Return the receipts of what is held and was not sent."""
+        return [receipt for each, receipt in self._held.items() if each not in self._sent]
+
+    def _show_in(self, seconds: int, receipts: Sequence[str]) -> None:
+        """Let dead letters be received again so much later; a receipt that is too old holds nothing."""
         for some in _tens(receipts):
             self._sqs.change_message_visibility_batch(
                 QueueUrl=self._route.dead_letter_url,
                 Entries=[
-                    {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
+                    {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
                     for number, receipt in enumerate(some)
                 ],
             )

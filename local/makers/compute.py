@@ -131,6 +131,7 @@ def event_source_mapping(workshop: Workshop, _name: str, inputs: Inputs) -> tupl
     _check_poller(workshop, role, source)
     wanted = inputs.pick(
         FunctionName="functionName",
+        Enabled="enabled",
         BatchSize="batchSize",
         MaximumBatchingWindowInSeconds="maximumBatchingWindowInSeconds",
         FunctionResponseTypes="functionResponseTypes",

@@ -100,6 +100,6 @@ def _letters(count: int) -> str:
 
 
 def _short(words: str | None) -> str:
-    """Return some of an error's words, on one line."""
-    line = " ".join((words or "").split())
+    """Return some of an error's words, on one line, and nothing that a terminal would do."""
+    line = " ".join("".join(each if each.isprintable() else " " for each in words or "").split())
     return line if len(line) <= LONGEST_EXAMPLE else f"{line[: LONGEST_EXAMPLE - 3]}..."

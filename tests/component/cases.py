@@ -383,7 +383,7 @@ CASES = {
         Consumer,
         {
             **CONSUMER_ARGS,
-            **DYING,
+            **{key: f"{value}.fifo" for key, value in DYING.items() if key.startswith("dead")},
             "queue_arn": f"{QUEUE_ARN}.fifo",
             "queue_url": f"{QUEUE_URL}.fifo",
             "provisioned_pollers": {"maximum": 10},

@@ -200,7 +200,7 @@ def test_what_was_handled_is_noted_in_a_table_that_forgets() -> None:
 
 
 def test_idempotency_goes_by_the_message_s_id_for_four_days_unless_told_otherwise() -> None:
-    variables = environment(consumer(idempotency={}))
+    variables = environment(consumer(idempotency={"key": None, "expires_after_seconds": None}))
     assert json.loads(variables["SLUICE_IDEMPOTENCY"]) == {
         "key": "messageId",
         "payload": "",
@@ -211,7 +211,6 @@ def test_idempotency_goes_by_the_message_s_id_for_four_days_unless_told_otherwis
 def test_runs_are_set_aside_only_when_asked() -> None:
     assert full()["unit-function"].inputs["reservedConcurrentExecutions"] == 3
     assert "reservedConcurrentExecutions" not in plain()["unit-function"].inputs
-    assert consumer(reserved_concurrency=0)["unit-function"].inputs["reservedConcurrentExecutions"] == 0
 
 
 def test_pollers_are_kept_only_when_asked() -> None:
@@ -219,7 +218,7 @@ def test_pollers_are_kept_only_when_asked() -> None:
     assert own["provisionedPollerConfig"] == {"minimumPollers": 2, "maximumPollers": 10}
     assert "scalingConfig" not in own
     assert "provisionedPollerConfig" not in full()["unit-mapping"].inputs
-    most = consumer(provisioned_pollers={})["unit-mapping"].inputs["provisionedPollerConfig"]
+    most = consumer(provisioned_pollers={"minimum": None})["unit-mapping"].inputs["provisionedPollerConfig"]
     assert most == {"minimumPollers": 2, "maximumPollers": 200}
 
 
@@ -319,3 +318,29 @@ def test_an_image_without_variables_may_use_the_key_of_its_queue() -> None:
 
 def test_no_permission_is_written_twice() -> None:
     assert granted(component_plan(Consumer, {**CONSUMER_ARGS, "kms_key_arn": KEY}), KEY) == [["kms:Decrypt"]]
+
+
+def test_a_queue_is_drained_unless_told_otherwise() -> None:
+    assert plain()["unit-mapping"].inputs["enabled"] is True
+    assert consumer(enabled=False)["unit-mapping"].inputs["enabled"] is False
+
+
+def test_an_image_may_come_of_the_same_program() -> None:
+    def program() -> object:
+        built: Any = pulumi.Output.from_input(IMAGE)
+        return Consumer("unit", {**DRAINED, "image_uri": built})  # type: ignore[typeddict-item]
+
+    assert plan_of(program)["unit-function"].inputs["imageUri"] == IMAGE
+
+
+def test_where_the_package_cannot_be_had_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def layer(*_: object) -> Path:
+        raise LayerBuildError("no index")
+
+    monkeypatch.setattr("components.archives.layer", layer)
+
+    def program() -> None:
+        with pytest.raises(LayerBuildError, match="no index"):
+            Consumer("unit", {**CONSUMER_ARGS, "table": "id", "idempotency": {}})  # type: ignore[typeddict-item]
+
+    assert plan_of(program).children == []

@@ -183,7 +183,8 @@ def test_the_results_that_are_kept_are_of_every_benchmark_and_hold_together() ->
     assert {each["benchmark"].replace(" ", "-") for each in kept["results"]} == set(command.BENCHMARKS)
     for each in kept["results"]:
         assert set(each) == COLUMNS
-        assert each["ratio"] == pytest.approx(each["baseline"] / each["ours"], rel=0.002)
+        ratio = pytest.approx(each["baseline"] / each["ours"], rel=0.002) if each["ours"] else None
+        assert each["ratio"] == ratio
 
 
 def test_standings_are_evaluated_for_a_client_whose_limits_are_used_up() -> None:
@@ -248,7 +249,8 @@ def test_a_quick_run_prints_and_leaves_the_results_alone(
 
 def test_each_benchmark_yields_results_of_its_name_quickly() -> None:
     say = Say(quiet=True)
-    for name in command.BENCHMARKS:
+    # Killing workers takes its time, and has a test of its own on the local AWS.
+    for name in command.BENCHMARKS.keys() - {"kills"}:
         found = command.measure([name], say, quick=True)
         assert {each.benchmark.replace(" ", "-") for each in found} == {name}
         assert all(each.ours > 0 and each.baseline > 0 for each in found)

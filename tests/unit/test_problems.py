@@ -368,7 +368,7 @@ CONSUMER_GOOD: list[dict[str, Any]] = [
     {"code": str(ROOT / "examples" / "recorder"), "entry": "recorder:record_handler"},
     {"environment": {}},
     {"environment": {"AB": "x", "a_1": OUTPUT, "b__": ""}},
-    {"environment": {"AB": "x" * 2558, "CDE": OUTPUT}},
+    {"environment": {"AB": "x" * 3047, "CDE": OUTPUT}},
     {"queue_visibility_timeout_seconds": 43_200},
     {"table": "id"},
     {"timeout_seconds": 1},
@@ -389,14 +389,20 @@ CONSUMER_GOOD: list[dict[str, Any]] = [
     {"retry_base_seconds": 300},
     {"retry_cap_seconds": 2},
     {"maximum_concurrency": 5, "reserved_concurrency": 5},
-    {"maximum_concurrency": 5, "reserved_concurrency": 0},
-    {"reserved_concurrency": 1},
+    {"enabled": False},
+    {"reserved_concurrency": 1000},
+    {"provisioned_pollers": {"maximum": 2}, "reserved_concurrency": 20},
     {"provisioned_pollers": {}},
     {"provisioned_pollers": {"minimum": 2, "maximum": 2}},
     {"provisioned_pollers": {"minimum": 200, "maximum": 2000}},
     {"filters": [{"body": {"kind": ["order"]}}]},
     {"filters": [{"body": {"a": {"b": [{"numeric": [">", 5]}, None, True, 1]}}}] * 10},
     {"filters": [{"body": ["plain text"]}]},
+    {"filters": [{"body": {"$or": [{"kind": ["a"]}, {"total": [{"numeric": [">", 5]}]}]}}]},
+    {"batching_window_seconds": 300, "queue_visibility_timeout_seconds": 480},
+    {"idempotency": {"key": None, "payload": None}, "provisioned_pollers": {"minimum": None}},
+    {"image_uri": OUTPUT},
+    {"image_uri": f"{IMAGE}@sha256:{'0' * 64}"},
     {"poison_errors": ["ValueError", "orders.errors.Bad"], **DYING},
     {"poison_errors": ["x" * 512], **DYING},
     {"idempotency": {}},
@@ -430,8 +436,8 @@ CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
         ("environment", {"environment": {name: "x"}})
         for name in ("", "A", "_", "1A", "A-B", "A B", "A.B", "\u00e9t\u00e9", "AB\n", 5)
     ],
-    ("environment", {"environment": {"AB": "x" * 2559}}),
-    ("environment", {"environment": {"AB": "\u00e9" * 1280}}),
+    ("environment", {"environment": {"AB": "x" * 3060}}),
+    ("environment", {"environment": {"AB": "\u00e9" * 1530}}),
     ("environment", {"environment": {f"NAME_{index}": "x" * 300 for index in range(11)}}),
     *[
         ("queue_visibility_timeout_seconds", {"queue_visibility_timeout_seconds": value})
@@ -460,7 +466,39 @@ CONSUMER_BAD: list[tuple[str, dict[str, Any]]] = [
     ("maximum_concurrency", {"maximum_concurrency": 1001}),
     ("maximum_concurrency", {"maximum_concurrency": 2, "provisioned_pollers": {}}),
     ("reserved_concurrency", {"maximum_concurrency": 5, "reserved_concurrency": 4}),
-    ("reserved_concurrency", {"reserved_concurrency": -1}),
+    ("reserved_concurrency", {"maximum_concurrency": 5, "reserved_concurrency": 0}),
+    ("reserved_concurrency", {"reserved_concurrency": 1}),
+    ("reserved_concurrency", {"reserved_concurrency": 1999, "provisioned_pollers": {}}),
+    ("reserved_concurrency", {"reserved_concurrency": 19, "provisioned_pollers": {"maximum": 2}}),
+    ("enabled", {"enabled": "no"}),
+    *[
+        ("timeout_seconds", {"queue_visibility_timeout_seconds": seconds, "batching_window_seconds": window})
+        for seconds, window in ((180, 1), (479, 300))
+    ],
+    ("environment", {"environment": {"AB": "x" * 2600}, "poison_errors": ["x" * 500], **DYING}),
+    (
+        "environment",
+        {"environment": {"AB": "x" * 2000}, "idempotency": {"key": 'body."' + "\u00e9" * 190 + '"'}},
+    ),
+    ("queue_arn", {"queue_arn": "nonsense"}),
+    ("queue_url", {"queue_url": "nonsense"}),
+    (
+        "queue_url",
+        {"queue_arn": DYING["dead_letter_queue_arn"], "queue_url": f"{DYING['dead_letter_queue_url']}-2"},
+    ),
+    ("dead_letter_queue_url", {**DYING, "dead_letter_queue_url": f"{DYING['dead_letter_queue_url']}-2"}),
+    ("dead_letter_queue_arn", {"queue_arn": f"{DYING['dead_letter_queue_arn']}.fifo", **DYING}),
+    *[
+        (f"filters[0].body{place}", {"filters": [{"body": pattern}]})
+        for place, pattern in (
+            (".kind", {"kind": []}),
+            ("", {}),
+            (".kind[0]", {"kind": [["a"]]}),
+            (".kind[1]", {"kind": ["a", {"prefx": "a"}]}),
+            (".kind[0]", {"kind": [{"prefix": "a", "suffix": "b"}]}),
+            (".$or[1].kind", {"$or": [{"kind": ["a"]}, {"kind": "b"}]}),
+        )
+    ],
     ("provisioned_pollers", {"provisioned_pollers": 5}),
     ("provisioned_pollers.minimum", {"provisioned_pollers": {"minimum": 1}}),
     ("provisioned_pollers.minimum", {"provisioned_pollers": {"minimum": 201, "maximum": 500}}),

@@ -296,6 +296,12 @@ def test_long_words_are_shown_in_part(sqs: FakeSqs, run: Run) -> None:
     assert told(run("--limit", "1"))[2].endswith(" " + "x" * 77 + "...")
 
 
+def test_words_do_nothing_to_the_terminal(sqs: FakeSqs, run: Run) -> None:
+    sqs.bury("a", INVALID, said="no\x1b[2J such\x07 order\r\n4711")
+
+    assert told(run("--limit", "1"))[2].endswith("no [2J such order 4711")
+
+
 def test_what_was_moved_is_a_sentence_and_a_table(sqs: FakeSqs, run: Run) -> None:
     sqs.bury("a", INVALID)
     sqs.bury("b", BUSY)

@@ -77,4 +77,4 @@ def test_a_message_that_comes_twice_is_counted_and_not_written_twice(dynamo: Fak
 def test_poison_is_refused_by_its_id_and_leaves_no_trace(dynamo: FakeDynamo, body: str) -> None:
     with pytest.raises(recorder.PoisonError, match=r"^m-1$"):
         recorder.record_handler(record("m-1", body))
-    assert dynamo.opened == []
+    assert [each.items for each in dynamo.opened] == [{}]

@@ -304,6 +304,16 @@ def test_dead_letters_that_show_again_on_a_long_way_are_not_counted_again(sqs: F
     assert [each.body for each in sqs.visible()] == ["kept"], "by its last receipt"
 
 
+def test_on_a_long_way_those_that_stay_do_not_hide_others(sqs: FakeSqs) -> None:
+    for number in range(3 * HIDDEN_SECONDS):
+        sqs.bury(str(number), INVALID if number % 3 == 0 else BUSY)
+
+    tally = handover(sqs, Choice((INVALID,)), velocity=1)
+
+    assert (tally.moved, tally.kept, tally.unseen) == (HIDDEN_SECONDS, 2 * HIDDEN_SECONDS, 0)
+    assert len(sqs.visible()) == 2 * HIDDEN_SECONDS
+
+
 # When something goes wrong
 
 

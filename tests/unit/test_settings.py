@@ -599,6 +599,26 @@ def test_two_consumers_with_a_filter_do_not_share_a_queue(
     settings.load(several(*both))
 
 
+def test_two_names_of_one_queue_that_exists_are_one_queue() -> None:
+    queues = [{"name": "a", **THEIRS}, {"name": "b", **THEIRS}]
+    both: list[dict[str, Any]] = [
+        {**A_WORKER, "name": each, "queue": each, "queue_visibility_timeout_seconds": 180} for each in "ab"
+    ]
+    settings.load(several(*both, queues=queues))
+    both[0]["filters"] = [{"body": {"kind": ["order"]}}]
+    (problem,) = refusal(several(*both, queues=queues)).problems
+    assert problem.path == "sluice:consumers[1].queue"
+
+
+@pytest.mark.parametrize("names", [("a", "a-idempotency"), ("a-requirements", "a")])
+def test_no_consumer_has_the_name_of_another_s_part(names: tuple[str, str]) -> None:
+    consumers = [
+        {**A_WORKER, "name": each, "queue": queue}
+        for each, queue in zip(names, ("orders", "events"), strict=True)
+    ]
+    assert refused_keys(several(*consumers)) == ["sluice:consumers[1].name"]
+
+
 @pytest.mark.parametrize("consumers", ["{}", '"a"', "5", "no json", "{"])
 def test_several_consumers_are_a_list(consumers: str) -> None:
     given = several()

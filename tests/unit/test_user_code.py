@@ -187,7 +187,6 @@ def test_a_module_is_read_and_never_run(folder: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "async def handle(record): ...",
         "class handle: ...",
         "handle = print",
         "handle: object = print",
@@ -246,3 +245,36 @@ def test_an_entry_is_looked_for_in_what_is_shipped(folder: Path, tmp_path: Path)
     (folder / "pkg").symlink_to(tmp_path / "pkg")
     assert "pkg/__init__.py" not in dict(archives.code_files(folder)), "links to folders are not followed"
     assert found(str(folder), "pkg:handle") == [("entry", "pkg:handle")]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "async def handle(record): ...",
+        "def handle(record):\n    yield record",
+        "def handle(record):\n    for each in record:\n        x = yield from each",
+        "async def handle(record):\n    yield record",
+        "def handle(record): ...\nasync def handle(record): ...",
+    ],
+)
+def test_what_would_do_nothing_when_it_is_called_is_refused(source: str, folder: Path) -> None:
+    (folder / "work.py").write_text(source)
+    (problem,) = user_code.problems(str(folder), "work:handle")
+    assert problem.path == "entry"
+    assert problem.allowed.startswith("a plain function")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def handle(record):\n    def inner():\n        yield 1\n    return list(inner())",
+        "import asyncio\ndef handle(record):\n    async def inner(): ...\n    asyncio.run(inner())",
+        "def handle(record):\n    return [each for each in record]",
+        "async def handle(record): ...\ndef handle(record): ...",
+        "def run(function): ...\n@run\nasync def handle(record): ...",
+        "class Some:\n    async def handle(self): ...\ndef handle(record): ...",
+    ],
+)
+def test_what_only_uses_such_functions_is_taken(source: str, folder: Path) -> None:
+    (folder / "work.py").write_text(source)
+    assert user_code.problems(str(folder), "work:handle") == []
