@@ -34,6 +34,10 @@ ENTRIES = 10
 """The most that a batch call of SQS takes."""
 
 
+class EntryError(Exception):
+    """The user's function cannot be called for one record."""
+
+
 class NotStartedError(Exception):
     """A record could not be started at its last receive."""
 
@@ -243,7 +247,7 @@ def is_named(error: BaseException, names: frozenset[str]) -> bool:
 
 def is_of_the_users_code(error: BaseException) -> bool:
     """Whether an error says something of the message, and not of how it came to be handled, or not."""
-    ours = isinstance(error, NotStartedError | OutOfTimeError)
+    ours = isinstance(error, EntryError | NotStartedError | OutOfTimeError)
     return not ours and type(error).__module__ != IDEMPOTENCY
 
 

@@ -14,7 +14,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics
 from aws_lambda_powertools.utilities.batch import process_partial_response
 from botocore.config import Config
 
-from .batches import RecordProcessor, Retrying
+from .batches import EntryError, RecordProcessor, Retrying
 from .deadline import Deadline
 from .giving_up import DeadLetters
 from .journal import Journal
@@ -61,10 +61,6 @@ class Environment:
             idempotency_table=variables.get("SLUICE_IDEMPOTENCY_TABLE"),
             sameness=variables.get("SLUICE_IDEMPOTENCY", ""),
         )
-
-
-class EntryError(TypeError):
-    """The user's function cannot be called for one record."""
 
 
 def load(entry: str) -> RecordHandler:
@@ -134,8 +130,7 @@ class Worker:
 
     def _handle_in_time(self, record: "SQSRecord") -> None:
         # Around the user's code alone: what is written down of it is not to be cut off.
-        with self._deadline.limit():
-            returned = self._handle(record)
+        returned = self._deadline.run(lambda: self._handle(record))
         if inspect.isawaitable(returned) or inspect.isgenerator(returned) or inspect.isasyncgen(returned):
             raise EntryError(
                 f"it returned a {type(returned).__name__}, which nobody runs: nothing was handled"

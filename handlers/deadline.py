@@ -3,15 +3,15 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 RESERVE_SECONDS = 1.0
 RESERVE_SHARE = 0.2
 """What is kept of the time for saying what failed: a second, of short times a fifth."""
 
 
+Result = TypeVar("Result")
 AGAIN_SECONDS = 0.1
 """How long after an interruption the next one comes, where the first was caught."""
 
@@ -57,25 +57,23 @@ class Deadline:
         """Whether there is time for one more call of AWS."""
         return time.monotonic() < self._last_moment
 
-    @contextmanager
-    def limit(self) -> Iterator[None]:
-        """Raise `OutOfTimeError` in the body of the ``with`` if it is still at work at the end."""
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Do some work, and return what it returns.
+
+        Raises:
+            OutOfTimeError: if it is still under way at the end; it is interrupted then.
+        """
         begun = time.monotonic()
         try:
-            with _interrupted_after(self._end - begun):
-                yield
-        except Interruption as where:
-            raise OutOfTimeError("the function's time was nearly over") from where
+            # Only the main thread is told of signals; in Lambda it is the one that handles events.
+            if threading.current_thread() is threading.main_thread():
+                return _interrupted_after(self._end - begun, work)
+            return work()
         finally:
             self._longest = max(self._longest, time.monotonic() - begun)
 
 
-@contextmanager
-def _interrupted_after(seconds: float) -> Iterator[None]:
-    # Only the main thread is told of signals; in Lambda it is the one that handles events.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _interrupted_after(seconds: float, work: Callable[[], Result]) -> Result:
     over = False
 
     def interrupt(_number: int, _frame: object) -> None:
@@ -85,11 +83,24 @@ def _interrupted_after(seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        # None at all would mean never.
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), AGAIN_SECONDS)
-        yield
-        over = True
-    finally:
-        over = True
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        try:
+            try:
+                # None at all would mean never.
+                signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), AGAIN_SECONDS)
+                result = work()
+                over = True
+                return result
+            finally:
+                over = True
+                _restore(before)
+        finally:
+            # An alarm may have come just as the lines above began; the next one is not as near.
+            over = True
+            _restore(before)
+    except Interruption as where:
+        raise OutOfTimeError("the function's time was nearly over") from where
+
+
+def _restore(before: Any) -> None:  # noqa: ANN401 - whatever was there
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)

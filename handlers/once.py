@@ -67,6 +67,8 @@ def unfit(what: str) -> Iterator[None]:
     """Say of a record in which nothing can be looked up that it has no key, and nothing of what it holds."""
     try:
         yield
+    except IdempotencyKeyError:
+        raise
     except Exception as error:  # noqa: BLE001 - what is in a body breaks JSON, base64, gzip and JMESPath alike
         raise IdempotencyKeyError(f"the {what} cannot be looked up ({type(error).__name__})") from None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3.session
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from handlers.journal import Journal
@@ -194,6 +195,8 @@ class HandledTable:
         self.items: dict[str, Values] = {}
         self.refused: set[str] = set()
         """The calls that fail."""
+        self.config: Config | None = None
+        """What its last client was made with."""
         self._asked: Values = {}
         # What is called for has to go through a real client: the code looks at its calls and answers.
         monkeypatch.setattr("boto3.session.Session", lambda: SimpleNamespace(client=self._client))
@@ -208,9 +211,10 @@ class HandledTable:
     def states(self) -> list[str]:
         return [item["status"]["S"] for item in self.items.values()]
 
-    def _client(self, name: str, config: object = None) -> Any:
+    def _client(self, name: str, config: Config | None = None) -> Any:
         assert name == "dynamodb"
-        client = session().client("dynamodb")
+        client = session().client("dynamodb", config=config)
+        self.config = client.meta.config
         client.meta.events.register("before-parameter-build.dynamodb", self._listen)
         # What such a handler returns is taken for the answer, and nothing goes out.
         answer: Any = self._answer

@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyAlreadyInProgressError,
     IdempotencyKeyError,
+    IdempotencyPersistenceLayerError,
     IdempotencyValidationError,
 )
 from botocore.exceptions import EndpointConnectionError
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.batches import RecordProcessor, Retrying, in_turn, is_named, name_of, retry_delay
+from handlers.deadline import OutOfTimeError
 from sluice.dead_letters import Reason
 
 from .consumer_records import (
@@ -52,6 +54,18 @@ class WordlessError(Exception):
 
 
 STOCK_ERROR = f"{__name__}.StockError"
+NOT_THE_MESSAGES: list[Exception] = [
+    IdempotencyAlreadyInProgressError("at work"),
+    IdempotencyPersistenceLayerError("the table is away", RuntimeError("no")),
+    OutOfTimeError("late"),
+]
+"""What a message has no part in, and another try may mend."""
+
+
+def of_the_users_own(name: str) -> Exception:
+    """Return an error of a user's own class that has a name of ours."""
+    kind: type[Exception] = type(name, (Exception,), {"__module__": "shop"})
+    return kind("its own")
 
 
 @dataclass
@@ -76,8 +90,8 @@ class Consumer:
     whole: float = 30.0
     starts: int = ENDLESS
     """How many records have room in the time of a batch."""
-    has_moment: bool = True
-    """Whether there is time for one more call then."""
+    moments: int = ENDLESS
+    """For how many calls of AWS there is time."""
 
     def __post_init__(self) -> None:
         self.sqs = FakeSqs()
@@ -98,6 +112,11 @@ class Consumer:
     @property
     def has_room(self) -> bool:
         return len(self.started) < self.starts
+
+    @property
+    def has_moment(self) -> bool:
+        asked = len(self.sqs.postponed) + len(self.sqs.handed_back) + len(self.letters.taken)
+        return asked < self.moments
 
     def run(self, *records: Values) -> list[str]:
         """Return the ids that are reported as failed."""
@@ -208,6 +227,40 @@ def test_what_another_try_cannot_mend_is_given_up_at_once(error: Exception) -> N
     consumer.errors = {"a": error}
     assert consumer.run(record("a")) == []
     assert [each.message for each in consumer.letters.taken] == [str(error)]
+
+
+@pytest.mark.parametrize("name", ["IdempotencyKeyError", "IdempotencyValidationError"])
+def test_an_error_of_the_users_own_is_tried_again_whatever_its_name(name: str) -> None:
+    consumer = Consumer()
+    consumer.errors = {"a": of_the_users_own(name)}
+    assert consumer.run(record("a")) == ["a"]
+    assert consumer.letters.taken == []
+
+
+@pytest.mark.parametrize("named", ["IdempotencyKeyError", "shop.IdempotencyKeyError"])
+def test_an_error_of_the_users_own_may_be_named_like_any_other(named: str) -> None:
+    consumer = Consumer(poison_errors=[named])
+    consumer.errors = {"a": of_the_users_own("IdempotencyKeyError")}
+    assert consumer.run(record("a")) == []
+
+
+@pytest.mark.parametrize("error", NOT_THE_MESSAGES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("whole", ["Exception", "simple", "qualified"])
+def test_what_a_message_has_no_part_in_is_tried_again_whatever_is_named(error: Exception, whole: str) -> None:
+    names = {"simple": type(error).__name__, "qualified": name_of(type(error))}
+    consumer = Consumer(poison_errors=[names.get(whole, whole)])
+    consumer.errors = {"a": error}
+    assert consumer.run(record("a", receives=4)) == ["a"]
+    assert consumer.letters.taken == []
+    assert list(consumer.delays()) == ["receipt-a"]
+
+
+@pytest.mark.parametrize("error", NOT_THE_MESSAGES, ids=lambda error: type(error).__name__)
+def test_what_a_message_has_no_part_in_is_given_up_at_its_last_receive(error: Exception) -> None:
+    consumer = Consumer(poison_errors=["Exception"])
+    consumer.errors = {"a": error}
+    assert consumer.run(record("a", receives=5)) == []
+    assert [each.error for each in consumer.letters.taken] == [name_of(type(error))]
 
 
 def test_without_a_dead_letter_queue_a_record_only_fails() -> None:
@@ -411,13 +464,44 @@ def test_behind_a_record_that_failed_one_at_its_last_receive_is_given_up_with_a_
     assert (reason.message, reason.message_id) == ("one before it in its group failed", "x2")
 
 
-@pytest.mark.parametrize(("full", "moment"), [(True, True), (False, False)])
-def test_what_can_be_given_up_no_more_is_handed_back(full: bool, moment: bool) -> None:
-    consumer = Consumer(starts=0, max_receives=1, has_moment=moment)
-    consumer.letters.full = full
+def test_what_cannot_be_given_up_is_handed_back() -> None:
+    consumer = Consumer(starts=0, max_receives=1)
+    consumer.letters.full = True
     assert consumer.run(record("a")) == ["a"]
     assert consumer.returned() == [["receipt-a"]]
     assert "RecordsGivenUp" not in consumer.written.counts
+
+
+@pytest.mark.parametrize("named", ["Exception", "NotStartedError", "handlers.batches.NotStartedError"])
+def test_what_was_not_started_is_handed_back_whatever_is_named(named: str) -> None:
+    consumer = Consumer(starts=0, poison_errors=[named])
+    assert consumer.run(record("a"), record("b", receives=5)) == ["a"]
+    assert consumer.returned() == [["receipt-a"]]
+    assert [each.message_id for each in consumer.letters.taken] == ["b"], "that was its last receive"
+
+
+@pytest.mark.parametrize(("moments", "parts"), [(0, []), (1, [10]), (2, [10, 10])])
+def test_after_the_last_moment_nothing_more_is_handed_back(moments: int, parts: list[int]) -> None:
+    consumer = Consumer(starts=0, moments=moments)
+    names = [str(number) for number in range(25)]
+    assert consumer.run(*map(record, names)) == names
+    assert [len(part) for part in consumer.returned()] == parts
+    assert consumer.written.lines == [("returned without being started", {"records": 25})]
+
+
+def test_after_the_last_moment_what_was_not_started_is_not_given_up() -> None:
+    consumer = Consumer(starts=0, max_receives=1, moments=0)
+    assert consumer.run(record("a")) == ["a"]
+    assert (consumer.letters.taken, consumer.returned()) == ([], [])
+    assert consumer.written.counts == {"RecordsReturned": 1}
+
+
+def test_after_the_last_moment_a_record_that_failed_is_not_postponed() -> None:
+    consumer = Consumer(moments=1)
+    consumer.errors = {"a": RuntimeError("no"), "b": RuntimeError("no")}
+    assert consumer.run(record("a"), record("b")) == ["a", "b"]
+    assert consumer.delays() == {"receipt-a": 2}
+    assert consumer.written.said() == [("failed", "a"), ("failed", "b")]
 
 
 def test_nothing_is_handed_back_where_all_were_started() -> None:
@@ -449,6 +533,13 @@ def test_behind_another_attempt_a_record_waits_for_a_whole_run(
     consumer.errors = {"a": IdempotencyAlreadyInProgressError("at work")}
     assert consumer.run(record("a", receives=receives)) == ["a"]
     assert consumer.delays() == {"receipt-a": delay}
+
+
+def test_an_error_of_the_users_own_with_that_name_waits_for_its_backoff_alone() -> None:
+    consumer = Consumer(whole=30)
+    consumer.errors = {"a": of_the_users_own("IdempotencyAlreadyInProgressError")}
+    assert consumer.run(record("a")) == ["a"]
+    assert consumer.delays() == {"receipt-a": 2}
 
 
 @given(receives=st.integers(1, 4), jitter=st.floats(0, 1))

@@ -1,5 +1,6 @@
 """The consumer as Lambda calls it, from its environment to what it prints."""
 
+import functools
 import importlib.util
 import itertools
 import json
@@ -7,19 +8,22 @@ import math
 import sys
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_lambda_powertools import Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers import consumer
-from handlers.batches import Retrying, retry_delay
+from handlers.batches import EntryError, Retrying, retry_delay
 from handlers.consumer import Environment, Worker, load
 from sluice import tokens
 from sluice.dead_letters import ATTRIBUTE, Reason
@@ -71,6 +75,7 @@ class Function:
 
     def __init__(self, sqs: FakeSqs, capsys: pytest.CaptureFixture[str]) -> None:
         self.sqs = sqs
+        self.sqs_config: Config | None = None
         self.handled: list[str] = []
         self.variables = dict(VARIABLES)
         self.context = Context()
@@ -82,6 +87,12 @@ class Function:
     def worker(self) -> Worker:
         """The worker, made at the first run as in Lambda: before, nobody reads what it prints."""
         return Worker(Environment.read({**self.variables, "AWS_LAMBDA_FUNCTION_NAME": self.name}))
+
+    def client(self, name: str, config: Config | None = None) -> FakeSqs:
+        """Return what ``boto3.client`` would."""
+        assert name == "sqs"
+        self.sqs_config = config
+        return self.sqs
 
     def run(self, *records: Values) -> list[str]:
         """Return the ids that are reported as failed."""
@@ -105,11 +116,10 @@ def function(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """Return a consumer whose code refuses every body that begins with ``bad``."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Sluice")
-    sqs = FakeSqs()
-    monkeypatch.setattr("boto3.client", {"sqs": sqs}.__getitem__)
+    made = Function(FakeSqs(), capsys)
+    monkeypatch.setattr("boto3.client", made.client)
     monkeypatch.setattr("random.random", lambda: 0.5)
     monkeypatch.setitem(sys.modules, "users_code", types.ModuleType("users_code"))
-    made = Function(sqs, capsys)
 
     def handle(record: SQSRecord) -> None:
         if record.body.startswith("bad"):
@@ -195,6 +205,95 @@ def test_the_users_function_is_found_by_its_entry_whatever_its_argument_is_named
 def test_an_entry_that_is_not_there_is_a_broken_deployment(entry: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         load(entry)
+
+
+async def asynchronous(_: SQSRecord) -> None:
+    pass
+
+
+def generating(_: SQSRecord) -> Iterator[None]:
+    yield
+
+
+async def both(_: SQSRecord) -> AsyncIterator[None]:
+    yield
+
+
+class Promise:
+    """What can be awaited, and is no coroutine."""
+
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+@pytest.mark.parametrize(
+    "entry", [asynchronous, generating, both, functools.partial(asynchronous), functools.partial(generating)]
+)
+def test_an_entry_that_handles_nothing_when_it_is_called_is_a_broken_deployment(
+    function: Function, monkeypatch: pytest.MonkeyPatch, entry: object
+) -> None:
+    monkeypatch.setattr("users_code.handle", entry)
+    with pytest.raises(EntryError, match=r"^users_code:handle is async or a generator"):
+        load("users_code:handle")
+    with pytest.raises(EntryError):
+        function.run(record("a"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind"),
+    [
+        (asynchronous, "coroutine"),
+        (lambda _: Promise(), "Promise"),
+        (generating, "generator"),
+        (both, "async_generator"),
+    ],
+    ids=["coroutine", "promise", "generator", "async generator"],
+)
+def test_a_record_that_nothing_was_done_with_fails(
+    function: Function,
+    monkeypatch: pytest.MonkeyPatch,
+    entry: Callable[[SQSRecord], object],
+    kind: str,
+) -> None:
+    returned: list[Any] = []
+
+    def handle(given: SQSRecord) -> object:
+        returned.append(entry(given))
+        return returned[-1]
+
+    monkeypatch.setattr("users_code.handle", handle)
+    assert function.run(record("a")) == ["a"]
+    lines, metrics = function.printed()
+    (failed,) = lines
+    assert (failed["message"], failed["exception_name"]) == ("failed", "EntryError")
+    assert f"it returned a {kind}, which nobody runs" in failed["exception"]
+    assert metrics["RecordsFailed"] == [1]
+    if kind == "coroutine":
+        # Else Python says that it was never awaited, as it should.
+        returned.pop().close()
+
+
+def test_a_record_that_nothing_was_done_with_is_not_known_as_handled(
+    function: Function, table: HandledTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function.variables |= once()
+    with monkeypatch.context() as patch:
+        patch.setattr("users_code.handle", lambda given: (each for each in [given]))
+        assert function.run(record("a")) == ["a"]
+    assert table.items == {}
+    # A worker keeps the code that it began with.
+    del function.worker
+    assert function.run(record("a", receives=2)) == []
+    assert function.handled == ["a"]
+
+
+def test_aws_is_not_waited_for_any_longer_than_there_is_time(function: Function, table: HandledTable) -> None:
+    function.variables |= once()
+    assert function.run(record("a")) == []
+    for asked in (function.sqs_config, table.config):
+        seen: Any = asked
+        assert (seen.connect_timeout, seen.read_timeout) == (1, 3)
+        assert seen.retries == {"mode": "standard", "total_max_attempts": 2}
 
 
 def test_a_good_batch_reports_nothing(function: Function) -> None:
@@ -284,6 +383,54 @@ def test_the_counts_of_one_invocation_are_not_those_of_the_next(function: Functi
     function.run(record("b", body="bad"))
     _, metrics = function.printed()
     assert "RecordsHandled" not in metrics
+
+
+@pytest.fixture
+def users_metrics() -> Iterator[Metrics]:
+    """Yield metrics of the user's code, as Powertools shares them among all that ask for some."""
+    mine = Metrics(namespace="Shop", service="shop")
+    yield mine
+    mine.clear_metrics()
+    mine.clear_default_dimensions()
+
+
+def test_the_users_own_metrics_and_dimensions_leave_ours_as_they_are(
+    function: Function, monkeypatch: pytest.MonkeyPatch, users_metrics: Metrics
+) -> None:
+    def handle(given: SQSRecord) -> None:
+        users_metrics.set_default_dimensions(region="eu")
+        users_metrics.add_dimension("shop", given.message_id)
+        users_metrics.add_metadata("order", "7")
+        users_metrics.add_metric("OrdersSold", MetricUnit.Count, 3)
+
+    monkeypatch.setattr("users_code.handle", handle)
+    assert function.run(record("a")) == []
+    _, ours = function.printed()
+    (published,) = ours["_aws"]["CloudWatchMetrics"]
+    assert (published["Namespace"], published["Dimensions"]) == ("Sluice", [["service"]])
+    assert {each["Name"] for each in published["Metrics"]} == {"RecordsHandled", "RecordAge"}
+    assert set(ours) == {"_aws", "service", "RecordsHandled", "RecordAge"}
+    assert ours["service"] == function.name
+
+    users_metrics.flush_metrics()
+    _, users = function.printed()
+    assert users["OrdersSold"] == [3], "what is the user's is still there"
+    assert "RecordsHandled" not in users
+
+
+def test_what_the_users_code_flushes_takes_nothing_of_ours_with_it(
+    function: Function, monkeypatch: pytest.MonkeyPatch, users_metrics: Metrics
+) -> None:
+    def handle(_: SQSRecord) -> None:
+        users_metrics.add_metric("OrdersSold", MetricUnit.Count, 1)
+        users_metrics.flush_metrics()
+
+    monkeypatch.setattr("users_code.handle", handle)
+    assert function.run(record("a"), record("b")) == []
+    _, (*users, ours) = function.printed_in_parts()
+    assert [each["OrdersSold"] for each in users] == [[1], [1]]
+    assert not any("RecordAge" in each for each in users)
+    assert (ours["RecordsHandled"], len(ours["RecordAge"])) == ([2], 2)
 
 
 @pytest.mark.parametrize("count", [100, 250])
@@ -398,7 +545,7 @@ def test_a_record_that_the_dead_letter_queue_refuses_fails(function: Function) -
     assert function.run(record("a", body=f"bad {SECRET}", receives=3)) == ["a"]
     lines, metrics = function.printed()
     assert [(line["message"], line["message_id"]) for line in lines] == [
-        *[("giving up failed", "a")] * 2,
+        ("giving up failed", "a"),
         ("failed", "a"),
     ]
     assert metrics["RecordsFailed"] == [1]
@@ -425,6 +572,7 @@ def test_a_record_that_takes_too_long_fails_and_those_behind_it_come_again_at_on
     lines, metrics = function.printed()
     failed, returned = lines
     assert (failed["message"], failed["exception_name"]) == ("failed", "OutOfTimeError")
+    assert "in handle" in failed["exception"], "the log shows where it hung"
     assert (returned["message"], returned["records"]) == ("returned without being started", 2)
     assert (metrics["RecordsFailed"], metrics["RecordsReturned"]) == ([1], [2])
 

@@ -1,18 +1,25 @@
 """What may still start, and what is interrupted."""
 
 import signal
+import socket
+import sys
 import threading
+import traceback
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from functools import partial
 from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.deadline import Deadline, OutOfTimeError
+import handlers.deadline
+from handlers.deadline import Deadline, Interruption, OutOfTimeError
 
-from .consumer_records import Context
+from .consumer_records import Context, session
 
 
 class Clock:
@@ -23,6 +30,9 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.seconds
+
+    def move(self, seconds: float) -> None:
+        self.seconds += seconds
 
 
 @pytest.fixture
@@ -95,8 +105,7 @@ def test_another_starts_only_if_the_longest_until_now_would_be_done_in_time(
 ) -> None:
     made = deadline(31)
     for took, room in [(4, True), (10, True), (2, True), (4, False), (0, False)]:
-        with made.limit():
-            clock.seconds += took
+        made.run(partial(clock.move, took))
         assert made.has_room is room, (
             f"of 30 seconds {clock.seconds - 1000} are over, and the longest took 10"
         )
@@ -104,8 +113,7 @@ def test_another_starts_only_if_the_longest_until_now_would_be_done_in_time(
 
 def test_one_that_would_be_done_at_the_last_moment_does_not_start(clock: Clock, alarms: list[int]) -> None:
     made = deadline(21)
-    with made.limit():
-        clock.seconds += 10
+    made.run(lambda: clock.move(10))
     assert not made.has_room
 
 
@@ -116,8 +124,8 @@ def test_one_that_failed_says_how_long_they_take_as_well(clock: Clock, alarms: l
         clock.seconds += 20
         raise KeyError
 
-    with pytest.raises(KeyError), made.limit():
-        work()
+    with pytest.raises(KeyError):
+        made.run(work)
     assert not made.has_room
 
 
@@ -127,34 +135,116 @@ def test_one_that_failed_says_how_long_they_take_as_well(clock: Clock, alarms: l
 def test_one_that_is_still_at_work_at_the_end_is_interrupted(clock: Clock, alarms: list[int]) -> None:
     made = deadline(1)
     clock.seconds += 0.79
-    with pytest.raises(OutOfTimeError, match=r"^the function's time was nearly over$"), made.limit():
-        wait_for_an_alarm()
+    with pytest.raises(OutOfTimeError, match=r"^the function's time was nearly over$"):
+        made.run(wait_for_an_alarm)
 
 
 def test_one_that_starts_after_the_end_is_interrupted_too(clock: Clock, alarms: list[int]) -> None:
     made = deadline(30)
     clock.seconds += 60
-    with pytest.raises(OutOfTimeError), made.limit():
+    with pytest.raises(OutOfTimeError):
+        made.run(wait_for_an_alarm)
+
+
+def test_what_ran_out_of_time_is_no_error_of_the_network() -> None:
+    assert not issubclass(OutOfTimeError, OSError)
+
+
+def test_what_catches_errors_to_try_again_does_not_catch_an_interruption(
+    clock: Clock, alarms: list[int]
+) -> None:
+    made = deadline(30)
+    clock.seconds += 60
+
+    def work() -> None:
+        with suppress(Exception):
+            wait_for_an_alarm()
+
+    with pytest.raises(OutOfTimeError):
+        made.run(work)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_catches_an_interruption_and_goes_on_is_interrupted_again(
+    clock: Clock, alarms: list[int], times: int
+) -> None:
+    made = deadline(30)
+    clock.seconds += 60
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        while len(caught) < times:
+            try:
+                wait_for_an_alarm()
+            except BaseException as error:  # noqa: BLE001 - as users write it
+                caught.append(error)
         wait_for_an_alarm()
 
+    with pytest.raises(OutOfTimeError):
+        made.run(work)
+    assert [type(each) for each in caught] == [Interruption] * times
 
-def test_the_users_code_may_take_it_for_any_other_timeout() -> None:
-    assert issubclass(OutOfTimeError, TimeoutError)
+
+def test_what_catches_an_interruption_and_is_done_is_done(
+    clock: Clock, alarms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.deadline.AGAIN_SECONDS", 60)
+    made = deadline(30)
+    clock.seconds += 60
+
+    def work() -> str:
+        with suppress(BaseException):
+            wait_for_an_alarm()
+        return "done"
+
+    assert made.run(work) == "done"
+
+
+def test_the_error_tells_where_the_code_hung(clock: Clock, alarms: list[int]) -> None:
+    made = deadline(30)
+    clock.seconds += 60
+    with pytest.raises(OutOfTimeError) as raised:
+        made.run(wait_for_an_alarm)
+    where = raised.value.__cause__
+    assert isinstance(where, Interruption)
+    assert "wait_for_an_alarm" in [each.name for each in traceback.extract_tb(where.__traceback__)]
+
+
+def test_a_client_of_aws_that_hangs_is_interrupted_and_does_not_try_again(
+    alarms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    # Whoever connects waits for an answer, and nobody gives one.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = Config(read_timeout=6, retries={"mode": "standard", "total_max_attempts": 3})
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with closing(session().client("sqs", endpoint_url=url, config=config)) as client:
+            with pytest.raises(OutOfTimeError) as raised:
+                deadline(1).run(client.list_queues)
+            assert isinstance(raised.value.__cause__, Interruption)
+        silent.settimeout(10)
+        silent.accept()[0].close()
+        silent.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def test_the_alarm_is_set_to_the_end_and_not_to_a_record_s_own_time(clock: Clock, alarms: list[int]) -> None:
     made = deadline(31)
     for left in (30, 20):
-        with made.limit():
-            assert alarm_set() == pytest.approx(left, abs=5)
-            clock.seconds += 10
+        assert made.run(alarm_set) == pytest.approx(left, abs=5)
+        clock.seconds += 10
         assert alarm_set() == 0
 
 
 def test_what_the_users_code_raises_is_raised_as_it_is(clock: Clock, alarms: list[int]) -> None:
     error = RuntimeError("its own")
-    with pytest.raises(RuntimeError) as raised, deadline(30).limit():
+
+    def work() -> None:
         raise error
+
+    with pytest.raises(RuntimeError) as raised:
+        deadline(30).run(work)
     assert raised.value is error
 
 
@@ -162,8 +252,8 @@ def test_one_after_an_interrupted_one_can_be_interrupted_again(clock: Clock, ala
     made = deadline(30)
     clock.seconds += 29
     for _ in range(2):
-        with pytest.raises(OutOfTimeError), made.limit():
-            wait_for_an_alarm()
+        with pytest.raises(OutOfTimeError):
+            made.run(wait_for_an_alarm)
 
 
 def test_an_alarm_that_comes_as_soon_as_it_is_set_leaves_nothing_behind(
@@ -171,17 +261,48 @@ def test_an_alarm_that_comes_as_soon_as_it_is_set_leaves_nothing_behind(
 ) -> None:
     set_alarm = signal.setitimer
 
-    def set_and_wait(which: int, seconds: float) -> None:
-        set_alarm(which, seconds)
+    def set_and_wait(which: int, seconds: float, again: float = 0) -> None:
+        set_alarm(which, seconds, again)
         if seconds:
             wait_for_an_alarm()
 
     monkeypatch.setattr("signal.setitimer", set_and_wait)
     made = deadline(30)
     clock.seconds += 60
-    with pytest.raises(OutOfTimeError), made.limit():
-        pytest.fail("it is too late to begin")
+    with pytest.raises(OutOfTimeError):
+        made.run(lambda: pytest.fail("it is too late to begin"))
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("error", [None, KeyError("its own")])
+def test_an_alarm_that_comes_while_it_is_taken_off_changes_nothing(
+    clock: Clock, alarms: list[int], monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    set_alarm = signal.setitimer
+    rung = 0
+
+    def ring_and_set(which: int, seconds: float, again: float = 0) -> None:
+        nonlocal rung
+        if not seconds and not rung:
+            rung += 1
+            signal.raise_signal(signal.SIGALRM)
+        set_alarm(which, seconds, again)
+
+    def work() -> None:
+        if error:
+            raise error
+
+    monkeypatch.setattr("signal.setitimer", ring_and_set)
+    raised = None
+    try:
+        deadline(30).run(work)
+    except KeyError as own:
+        raised = own
+    finally:
+        set_alarm(signal.ITIMER_REAL, 0)
+        monkeypatch.undo()
+    assert raised is error
+    assert rung == 1
 
 
 def test_another_thread_is_not_interrupted_and_sets_no_alarm(clock: Clock, alarms: list[int]) -> None:
@@ -190,9 +311,7 @@ def test_another_thread_is_not_interrupted_and_sets_no_alarm(clock: Clock, alarm
     seen: list[Any] = []
 
     def work() -> None:
-        with made.limit():
-            clock.seconds += 5
-            seen.append((alarm_set(), signal.getsignal(signal.SIGALRM)))
+        made.run(lambda: seen.append((alarm_set(), signal.getsignal(signal.SIGALRM))))
 
     thread = threading.Thread(target=work)
     before = signal.getsignal(signal.SIGALRM)
@@ -205,8 +324,7 @@ def test_the_time_of_another_thread_s_work_counts(clock: Clock) -> None:
     made = deadline(31)
 
     def work() -> None:
-        with made.limit():
-            clock.seconds += 16
+        made.run(lambda: clock.move(16))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -224,3 +342,30 @@ def test_there_is_a_moment_until_half_of_the_reserve_is_gone(
         clock.seconds = begun + passed
         found.append(made.has_moment)
     assert found == [True, True, False]
+
+
+@pytest.mark.parametrize("place", range(1, 40))
+def test_wherever_an_alarm_comes_none_is_left_and_the_handler_from_before_is_back(
+    alarms: list[int], place: int
+) -> None:
+    made, lines = deadline(30), 0
+
+    def ring(frame: FrameType, event: str, _value: object) -> Any:
+        nonlocal lines
+        if frame.f_code.co_filename != handlers.deadline.__file__ or event == "call":
+            return ring
+        lines += 1
+        # It comes only where one is set.
+        if lines == place and alarm_set():
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGALRM)
+        return ring
+
+    tracing = sys.gettrace()
+    sys.settrace(ring)
+    try:
+        with suppress(OutOfTimeError):
+            made.run(lambda: None)
+    finally:
+        sys.settrace(tracing)
+    assert alarm_set() == 0

@@ -3,7 +3,12 @@
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,22 +124,35 @@ def test_the_reason_of_another_time_makes_way(sqs: FakeSqs, written: Written) ->
     assert sent["MessageAttributes"] == {**others, ATTRIBUTE: SAID}
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        refused("SendMessage", "InvalidParameterValue"),
-        EndpointConnectionError(endpoint_url=DEAD_URL),
-        ParamValidationError(report="too long"),
-    ],
-)
-def test_a_letter_that_is_refused_with_the_reason_goes_without(
-    sqs: FakeSqs, written: Written, error: Exception
+@pytest.mark.parametrize("code", ["InvalidParameterValue", "InvalidMessageContents"])
+def test_a_letter_that_is_no_good_with_the_reason_goes_without(
+    sqs: FakeSqs, written: Written, code: str
 ) -> None:
-    sqs.send_errors = [error]
+    sqs.send_errors = [refused("SendMessage", code)]
     assert take(sqs, written, record("m-1"))
     first, second = sqs.sent
     assert first["MessageAttributes"] == {"requestId": text("r-1"), ATTRIBUTE: SAID}
     assert second == {**first, "MessageAttributes": {"requestId": text("r-1")}}
+    assert written.lines == [], "it is where it belongs"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReadTimeoutError(endpoint_url=DEAD_URL),
+        EndpointConnectionError(endpoint_url=DEAD_URL),
+        ParamValidationError(report="no such parameter"),
+        *(refused("SendMessage", code) for code in ("RequestThrottled", "AccessDenied", "InternalFailure")),
+    ],
+    ids=str,
+)
+def test_a_letter_that_may_be_there_or_may_go_later_is_not_sent_again_without_the_reason(
+    sqs: FakeSqs, written: Written, error: Exception
+) -> None:
+    sqs.send_errors = [error]
+    assert not take(sqs, written, record("m-1"))
+    (sent,) = sqs.sent
+    assert sent["MessageAttributes"][ATTRIBUTE] == SAID
     assert written.lines == [("giving up failed", {"message_id": "m-1", "request_id": "r-1"})]
 
 
@@ -158,9 +176,8 @@ def test_a_letter_that_is_refused_both_times_is_not_there(sqs: FakeSqs, written:
     sqs.send_errors = [refused("SendMessage"), refused("SendMessage", "AccessDenied")]
     attributes = {f"a{number}": text("1", "Number") for number in range(there)}
     assert not take(sqs, written, record("m-1", request_id=None, attributes=attributes))
-    tries = 1 if there else 2
-    assert len(sqs.sent) == tries
-    assert written.said() == [("giving up failed", "m-1")] * tries
+    assert len(sqs.sent) == (1 if there else 2)
+    assert written.said() == [("giving up failed", "m-1")]
 
 
 def test_an_error_that_is_not_of_sqs_is_not_hidden(sqs: FakeSqs, written: Written) -> None:
@@ -173,7 +190,7 @@ def test_no_line_has_the_body(sqs: FakeSqs, written: Written) -> None:
     errors: list[Exception] = [refused("SendMessage"), ClientError({}, "SendMessage")]
     sqs.send_errors = errors
     assert not take(sqs, written, record("m-1", attributes={"secret": text(SECRET)}))
-    assert len(written.lines) == 2
+    assert len(written.lines) == 1
     assert SECRET not in str(written.lines)
 
 

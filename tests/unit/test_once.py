@@ -1,7 +1,10 @@
 """A message is handled once, on a table in memory behind a real client."""
 
+import base64
+import gzip
 import json
 import re
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +16,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyPersistenceLayerError,
     IdempotencyValidationError,
 )
+from botocore.config import Config
 
 from handlers.deadline import OutOfTimeError
 from handlers.once import Once, Sameness
@@ -20,7 +24,9 @@ from handlers.once import Once, Sameness
 from .consumer_records import SECRET, TABLE, Context, HandledTable, record
 
 ORDER = "powertools_json(body).orderId"
+ZIPPED = "powertools_json(powertools_base64_gzip(body)).orderId"
 EXPIRES = 5 * 3600
+CONFIG = Config(connect_timeout=1.5, read_timeout=2.5, retries={"mode": "standard", "total_max_attempts": 4})
 
 
 class KilledError(BaseException):
@@ -34,7 +40,7 @@ class Consumer:
         self.calls: list[str] = []
         self.interrupted = 0
         self.does: Callable[[SQSRecord], object] = lambda _: None
-        self.once = Once(self._handle, TABLE, Sameness(key, payload, EXPIRES), self._count)
+        self.once = Once(self._handle, TABLE, CONFIG, Sameness(key, payload, EXPIRES), self._count)
         self.begin(30)
 
     def begin(self, seconds: float) -> None:
@@ -167,6 +173,64 @@ def test_a_message_without_its_key_is_not_handled(table: HandledTable, body: str
     with pytest.raises(IdempotencyKeyError):
         consumer.take("a", body)
     assert (consumer.calls, table.items) == ([], {})
+
+
+def zipped(data: bytes) -> str:
+    return base64.b64encode(gzip.compress(data, mtime=0)).decode()
+
+
+def cut(body: str) -> str:
+    return base64.b64encode(base64.b64decode(body)[:-12]).decode()
+
+
+def spoilt(body: str) -> str:
+    """Return a body whose first block is of a kind that there is not."""
+    data = bytearray(base64.b64decode(body))
+    data[10] |= 0b110
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize("place", ["key", "payload"])
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (base64.b64encode(SECRET.encode()).decode(), "BadGzipFile"),
+        (cut(zipped(order(7).encode())), "EOFError"),
+        (spoilt(zipped(order(7).encode())), "error"),
+        (f"{SECRET}=", "Error"),
+        (f"{SECRET}\u00e9", "ValueError"),
+        (zipped(SECRET.encode() + b"\xff"), "UnicodeDecodeError"),
+        (zipped(SECRET.encode()), "JSONDecodeError"),
+    ],
+    ids=["no gzip", "half of it", "a wrong block", "no base64", "no ASCII", "no UTF-8", "no JSON"],
+)
+def test_of_a_body_that_cannot_be_unpacked_no_word_is_said(
+    table: HandledTable, body: str, error: str, place: str
+) -> None:
+    consumer = Consumer(**{place: ZIPPED})
+    with pytest.raises(IdempotencyKeyError) as raised:
+        consumer.take("a", body)
+    assert str(raised.value) == f"the {place} cannot be looked up ({error})"
+    logged = "".join(traceback.format_exception(raised.value))
+    assert not any(word in logged for word in (SECRET, body))
+    assert logged.count("Traceback") == 1, "what broke on the body may say a piece of it"
+    assert (consumer.calls, table.items) == ([], {})
+
+
+def test_a_body_that_is_packed_has_its_key_inside(table: HandledTable) -> None:
+    consumer = Consumer(key=ZIPPED)
+    bodies = (zipped(order(number).encode()) for number in (7, 8, 7))
+    assert [consumer.take(name, body) for name, body in zip("abc", bodies, strict=True)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_the_table_is_asked_as_it_is_told_to(consumer: Consumer, table: HandledTable) -> None:
+    asked: Any = table.config
+    assert (asked.connect_timeout, asked.read_timeout) == (1.5, 2.5)
+    assert asked.retries == {"mode": "standard", "total_max_attempts": 4}
 
 
 def test_two_messages_are_the_same_by_their_key_whatever_their_ids(table: HandledTable) -> None:
