@@ -344,11 +344,16 @@ def test_there_is_a_moment_until_half_of_the_reserve_is_gone(
     assert found == [True, True, False]
 
 
-@pytest.mark.parametrize("place", range(1, 40))
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("place", range(10, 25))
 def test_wherever_an_alarm_comes_none_is_left_and_the_handler_from_before_is_back(
-    alarms: list[int], place: int
+    alarms: list[int], place: int, fails: bool
 ) -> None:
     made, lines = deadline(30), 0
+
+    def work() -> None:
+        if fails:
+            raise KeyError
 
     def ring(frame: FrameType, event: str, _value: object) -> Any:
         nonlocal lines
@@ -364,8 +369,8 @@ def test_wherever_an_alarm_comes_none_is_left_and_the_handler_from_before_is_bac
     tracing = sys.gettrace()
     sys.settrace(ring)
     try:
-        with suppress(OutOfTimeError):
-            made.run(lambda: None)
+        with suppress(OutOfTimeError, KeyError):
+            made.run(work)
     finally:
         sys.settrace(tracing)
     assert alarm_set() == 0
