@@ -188,7 +188,6 @@ class ConsumerArgs(TypedDict):
     """The SNS topic that the alarms tell; without it there are no alarms. Default: none."""
 
 
-DEAD_LETTERS = ("dead_letter_queue_arn", "dead_letter_queue_url")
 SOURCES = ("code", "image_uri", "function_arn")
 """Where the function comes from: exactly one of these."""
 OF_OUR_FUNCTION = (
@@ -239,12 +238,13 @@ def _queue_problems(args: Args) -> Iterable[Problem]:
     yield from arguments.together(args, "dead_letter_queue_arn", "dead_letter_queue_url")
     yield from arguments.matching(args, "queue_arn", QUEUE_ARN, "the ARN of a queue")
     yield from arguments.matching(args, "queue_url", QUEUE_URL, "the URL of that queue")
-    dead = {key.removeprefix("dead_letter_"): args.get(key) for key in DEAD_LETTERS}
-    for prefix, pair in (("", args), ("dead_letter_", dead)):
-        if QUEUE_ARN.fullmatch(str(pair.get("queue_arn"))) and QUEUE_URL.fullmatch(
-            str(pair.get("queue_url"))
+    for prefix in ("", "dead_letter_"):
+        keys = {key: args.get(f"{prefix}{key}") for key in ("queue_arn", "queue_url")}
+        plain = {key: value for key, value in keys.items() if isinstance(value, str)}
+        if QUEUE_ARN.fullmatch(plain.get("queue_arn", "")) and QUEUE_URL.fullmatch(
+            plain.get("queue_url", "")
         ):
-            yield from (each.under(prefix) for each in one_queue(pair))
+            yield from (each.under(prefix) for each in one_queue(plain))
     arn, dead_arn = args.get("queue_arn"), args.get("dead_letter_queue_arn")
     both = isinstance(arn, str) and isinstance(dead_arn, str)
     if both and str(arn).endswith(FIFO_SUFFIX) != str(dead_arn).endswith(FIFO_SUFFIX):

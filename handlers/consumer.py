@@ -5,6 +5,7 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -140,7 +141,9 @@ class Worker:
 _workers: list[Worker] = []
 if "SLUICE_ENTRY" in os.environ:
     # In Lambda: while a function starts it has more time than in its first run, and a whole processor.
-    _workers.append(Worker(Environment.read(os.environ)))
+    # What goes wrong goes wrong again in the first run, and is in its log then.
+    with suppress(Exception):
+        _workers.append(Worker(Environment.read(os.environ)))
 
 
 def handler(event: dict[str, object], context: "LambdaContext") -> "PartialItemFailureResponse":

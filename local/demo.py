@@ -221,6 +221,9 @@ def dead_letter(local: LocalAws, stack: LocalStack, poison: Sent, mates: Sequenc
 
 def brought_back(local: LocalAws, stack: LocalStack, poison: Sent) -> Check:
     """Mend what made the message fail, and check that its redrive ends in its being handled."""
+    name = "mended and redriven, it is handled"
+    if not poison.accepted:
+        return Check(name, ok=False, detail={"the poison was answered": poison.status})
     local.aws.client("dynamodb").put_item(
         TableName=stack.consumer["table"], Item={"id": {"S": recorder.ANTIDOTE}}
     )
@@ -239,7 +242,7 @@ def brought_back(local: LocalAws, stack: LocalStack, poison: Sent) -> Check:
     )
     moved = handover.tally.moved
     return Check(
-        "mended and redriven, it is handled",
+        name,
         (moved, handled) == (1, 1),
         {"moved": moved, "handled": handled},
     )

@@ -29,6 +29,7 @@ CHECKS = [
     "accepted and handled",
     "awkward bytes arrive byte for byte",
     "a poison message ends in the dead-letter queue",
+    "mended and redriven, it is handled",
     "a broken queue is answered honestly",
 ]
 LIMITS_CHECKS = [
@@ -238,6 +239,7 @@ def test_where_nothing_is_accepted_each_check_that_needs_it_fails_and_the_others
         "dev: accepted and handled": False,
         "dev: awkward bytes arrive byte for byte": False,
         "dev: a poison message ends in the dead-letter queue": False,
+        "dev: mended and redriven, it is handled": False,
         "dev: a broken queue is answered honestly": True,
     }
     (poison,) = (check for check in checks if "poison" in check.name)

@@ -64,7 +64,8 @@ def test_the_queues_have_the_settings_of_the_stack(cloud: LocalAws) -> None:
         for each in ("queue_url", "dead_letter_queue_url")
     )
 
-    assert queue["MaximumMessageSize"] == dead["MaximumMessageSize"] == "2048"
+    assert queue["MaximumMessageSize"] == "2048"
+    assert dead["MaximumMessageSize"] == str(1024 * 1024), "with room for the reason beside any message"
     assert queue["VisibilityTimeout"] == "240"
     assert queue["MessageRetentionPeriod"] == "3600"
     assert int(dead["MessageRetentionPeriod"]) > 3600, "what was given up outlives what waits"

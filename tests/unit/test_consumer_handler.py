@@ -10,7 +10,6 @@ import threading
 import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -494,19 +493,29 @@ def test_one_worker_serves_every_invocation(function: Function, monkeypatch: pyt
     assert made == [Environment.read(VARIABLES)]
 
 
-def test_the_worker_is_made_while_the_function_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def starting(monkeypatch: pytest.MonkeyPatch, entry: str) -> Any:
+    """Return the module as a function of this entry imports it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for name, value in {**VARIABLES, "SLUICE_ENTRY": "sluice.tokens:digest"}.items():
+    for name, value in {**VARIABLES, "SLUICE_ENTRY": entry}.items():
         monkeypatch.setenv(name, value)
-    source = Path(consumer.__file__)
-    spec = importlib.util.spec_from_file_location("handlers.consumer_as_it_starts", source)
+    spec = importlib.util.spec_from_file_location("handlers.consumer_as_it_starts", consumer.__file__)
     assert spec is not None
     assert spec.loader is not None
-    starting = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, starting)
-    spec.loader.exec_module(starting)
-    assert len(starting._workers) == 1
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_worker_is_made_while_the_function_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(starting(monkeypatch, "sluice.tokens:digest")._workers) == 1
     assert consumer._workers == [], "and not where there is no function"
+
+
+def test_a_worker_that_cannot_be_made_says_so_in_the_first_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = starting(monkeypatch, "no_such_module:handle")
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        module.handler({"Records": []}, Context())
 
 
 # Giving up
