@@ -48,7 +48,7 @@ fmt: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Measures on this machine, prints a table and writes benchmarks/results.json; about 3 minutes.
+# Measures on this machine, prints a table and writes benchmarks/results.json; about 11 minutes.
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
