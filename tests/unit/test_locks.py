@@ -82,8 +82,8 @@ def test_what_is_no_lock_is_said_in_a_word(tmp_path: Path) -> None:
     [
         ("-r other.txt", "-r"),
         ("-e .", "-e"),
-        ("--index-url https://me:hush@example.com/simple", "--index-url"),
-        ("--extra-index-url=https://me:hush@example.com/simple", "--extra-index-url"),
+        ("--find-links https://me:hush@example.com/files", "--find-links"),
+        ("--find-links=https://me:hush@example.com/files", "--find-links"),
     ],
 )
 def test_an_option_is_refused_without_what_it_says(tmp_path: Path, line: str, option: str) -> None:
