@@ -20,7 +20,9 @@ FAILURE = re.compile(r"([\w.]+(Error|Exception)\b|Task timed out)")
 """How the last line of a function's traceback begins: the function failed as a whole."""
 TOLD = {
     "handled": {"message_id"},
+    "handled before": {"message_id"},
     "failed": {"message_id", "receives", "exception_name", "retry_in_seconds"},
+    "given up": {"message_id", "receives", "exception_name"},
 }
 """What the consumer's log says of a message, by the text of the line."""
 HEADING = "Ctrl-C ends it. What happens:"
@@ -94,10 +96,10 @@ def message_line(text: str) -> str | None:
         return None
     request = said.get("request_id", "-")
     line = f"{clock()}  message  {said['message']}  {said['message_id']}  request id {request}"
-    if said["message"] == "handled":
+    if "receives" not in needed:
         return line
-    retry = f"again in {said['retry_in_seconds']} s"
-    return f"{line}  receive {said['receives']}, {said['exception_name']}, {retry}"
+    line += f"  receive {said['receives']}, {said['exception_name']}"
+    return f"{line}, again in {said['retry_in_seconds']} s" if "retry_in_seconds" in needed else line
 
 
 def clock() -> str:

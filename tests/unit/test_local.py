@@ -172,6 +172,15 @@ def test_a_failed_message_is_told_with_what_comes_next() -> None:
     )
 
 
+def test_a_message_that_comes_no_more_is_told_with_its_end() -> None:
+    given_up = logged(message="given up", receives=3, exception_name="PoisonError")
+    assert without_clock(watch.message_line(given_up)) == (
+        "message  given up  m-1  request id r-1  receive 3, PoisonError"
+    )
+    repeated = watch.message_line(logged(message="handled before"))
+    assert without_clock(repeated) == "message  handled before  m-1  request id r-1"
+
+
 @pytest.mark.parametrize(
     "text",
     [
