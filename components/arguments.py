@@ -121,13 +121,7 @@ def each_of(
         yield Problem(key, value, f"a list of maps with {', '.join(shape.__annotations__)}")
         return
     for index, item in enumerate(value):
-        place = f"{key}[{index}]"
-        if not isinstance(item, dict):
-            yield Problem(place, item, f"a map with {', '.join(shape.__annotations__)}")
-            continue
-        given = present(item)
-        wrong = [*fitting(given, shape), *problems(given)]
-        yield from (each.under(f"{place}.") for each in wrong)
+        yield from _fitting_map(item, f"{key}[{index}]", shape, problems)
 
 
 def map_of(
@@ -137,14 +131,18 @@ def map_of(
     problems: Callable[[dict[str, object]], Iterable[Problem]],
 ) -> Iterable[Problem]:
     """Report ``key`` unless it is absent or a map of one shape, and what is wrong in it."""
-    value = args.get(key)
-    if value is None:
-        return
+    if args.get(key) is not None:
+        yield from _fitting_map(args[key], key, shape, problems)
+
+
+def _fitting_map(
+    value: object, place: str, shape: type, problems: Callable[[dict[str, object]], Iterable[Problem]]
+) -> Iterable[Problem]:
     if not isinstance(value, dict):
-        yield Problem(key, value, f"a map with {', '.join(shape.__annotations__)}")
+        yield Problem(place, value, f"a map with {', '.join(shape.__annotations__)}")
         return
     given = present(value)
-    yield from (each.under(f"{key}.") for each in (*fitting(given, shape), *problems(given)))
+    yield from (each.under(f"{place}.") for each in (*fitting(given, shape), *problems(given)))
 
 
 def distinct(args: Mapping[str, object], key: str, member: str) -> Iterable[Problem]:

@@ -30,7 +30,7 @@ from .monitoring import METRIC_NAMESPACE, create_alarms
 
 HANDLER = "sluice.handlers.consumer.handler"
 MODULES = ("batches", "consumer", "deadline", "giving_up", "journal", "once")
-SHARED = ("dead_letters",)
+SHARED = ("dead_letters", "sqs")
 MEMORY_MB = 256
 LOG_RETENTION_DAYS = 30
 IDEMPOTENCY_KEY, IDEMPOTENCY_EXPIRY = "id", "expiration"

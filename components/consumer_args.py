@@ -9,9 +9,11 @@ import jmespath
 import pulumi
 from jmespath.exceptions import JMESPathError
 
+from sluice.sqs import FIFO_SUFFIX
+
 from . import archives, arguments, locks, user_code
 from .arguments import Problem
-from .door_queues import FIFO_SUFFIX, MOST_RECEIVES, QUEUE_ARN, QUEUE_URL, one_queue
+from .door_queues import MOST_RECEIVES, QUEUE_ARN, QUEUE_URL, one_queue
 from .message_queues import LONGEST_VISIBILITY_SECONDS
 
 LAYER_LOCK = archives.HANDLERS / "layers" / "consumer.txt"

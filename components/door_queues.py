@@ -8,6 +8,8 @@ from typing import NotRequired, TypedDict, cast
 import pulumi
 import pulumi_aws as aws
 
+from sluice.sqs import FIFO_SUFFIX
+
 from . import arguments
 from .arguments import Problem
 from .message_queues import (
@@ -25,7 +27,6 @@ VISIBILITY_TIMEOUT_SECONDS = 180
 MESSAGE_RETENTION_SECONDS = 4 * DAY
 MAX_RECEIVE_COUNT = 5
 MOST_RECEIVES = 1000
-FIFO_SUFFIX = ".fifo"
 ONLY = "queue"
 """What the only queue is called where a name is needed."""
 QUEUE_ARN = re.compile(r"arn:aws[a-z-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?", re.ASCII)

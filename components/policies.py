@@ -66,7 +66,7 @@ def send_messages(queue_arns: Sequence[str], kms_key_arn: str | None) -> str:
     Under a customer key a sender needs both key actions ("Key management", Amazon SQS Developer Guide).
     """
     return policy(
-        Statement(["sqs:SendMessage"], queue_arns),
+        send_to(*queue_arns),
         *key_use(kms_key_arn, "kms:GenerateDataKey", "kms:Decrypt"),
     )
 
@@ -79,9 +79,9 @@ def drain_queue(queue_arn: str) -> Statement:
     )
 
 
-def send_to(queue_arn: str) -> Statement:
-    """Return what a consumer needs to give a message up to a dead-letter queue."""
-    return Statement(["sqs:SendMessage"], [queue_arn])
+def send_to(*queue_arns: str) -> Statement:
+    """Return what it takes to put messages into queues."""
+    return Statement(["sqs:SendMessage"], queue_arns)
 
 
 def bucket_tls_only(bucket_arn: str) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict, cast
 
 from sluice import access_log
+from sluice.sqs import MOST_ATTRIBUTES, MOST_ENTRIES
 
 from . import arguments, json_schema, sources
 from .arguments import Problem
 from .sources import Kind, Source
-from .templates import BUILT_IN, MOST_ENTRIES, Answer, Message
+from .templates import BUILT_IN, Answer, Message
 
 JSON = "application/json"
 PATH = "messages"
@@ -19,8 +20,6 @@ VERBS = (POST, "PUT", "PATCH")
 CONTENT_TYPES = (JSON,)
 SUCCESS = 202
 SUCCESSES = (200, 201, 202, 204)
-MOST_ATTRIBUTES = 10
-"""Of a message ("Amazon SQS message metadata")."""
 LONGEST_DELAY_SECONDS = 900
 MOST_REQUESTS = 100_000
 MOST_ROUTES = 100

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sluice.sqs import TRACE
+
 from .answers import BAD_BATCH, INCOMPLETE, UNAVAILABLE, Failure, Shape
 from .sources import DIRECT, HEADERS, VALUE, Caller, Kind, Source
-
-MOST_ENTRIES = 10
-"""Of a batch ("Amazon SQS message quotas")."""
 
 
 class Answer(StrEnum):
@@ -88,7 +87,7 @@ def _fields(message: Message, caller: Caller, prefix: str, root: str) -> str:
     if message.delay_seconds is not None:
         text += f"{prefix}DelaySeconds={message.delay_seconds}"
     if message.trace_header:
-        header = _attribute(f"{prefix}MessageSystemAttribute.1", "AWSTraceHeader", '"Root=$value"')
+        header = _attribute(f"{prefix}MessageSystemAttribute.1", TRACE, '"Root=$value"')
         text += present(Source(Kind.CONTEXT, "trace_id"), header)
     return text
 

@@ -1,7 +1,7 @@
 """A batch of records, each with an outcome of its own."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sluice.dead_letters import Reason
+from sluice.sqs import FIFO_SUFFIX, in_batches
 
 from .deadline import OutOfTimeError
 
@@ -30,8 +31,6 @@ IDEMPOTENCY = "aws_lambda_powertools.utilities.idempotency.exceptions"
 IN_PROGRESS = f"{IDEMPOTENCY}.IdempotencyAlreadyInProgressError"
 HOPELESS = {f"{IDEMPOTENCY}.{each}" for each in ("IdempotencyKeyError", "IdempotencyValidationError")}
 """Errors that another try cannot mend: the message has no key, or another's."""
-ENTRIES = 10
-"""The most that a batch call of SQS takes."""
 
 
 class EntryError(Exception):
@@ -190,7 +189,7 @@ class RecordProcessor(BatchProcessor):
         if not self._returned:
             return
         self._journal.returned(len(self._returned))
-        for part in tens(self._returned):
+        for part in in_batches(self._returned):
             if not self._deadline.has_moment:
                 # What is left comes again after the queue's own visibility timeout.
                 return
@@ -231,7 +230,7 @@ def in_turn(records: Sequence[RawRecord]) -> Sequence[RawRecord]:
 
 def group_of(record: Mapping[str, Any]) -> str | None:
     """Return the group within which a record keeps its place; none outside a FIFO queue."""
-    fifo = record["eventSourceARN"].endswith(".fifo")
+    fifo = record["eventSourceARN"].endswith(FIFO_SUFFIX)
     return record["attributes"]["MessageGroupId"] if fifo else None
 
 
@@ -262,9 +261,3 @@ def words_of(error: BaseException) -> str:
         return str(error)
     except Exception as another:  # noqa: BLE001 - whatever the user's class raises
         return f"({name_of(type(another))} in its own words)"
-
-
-def tens(items: Sequence[RawRecord]) -> Iterator[Sequence[RawRecord]]:
-    """Yield the parts that batch calls take."""
-    for start in range(0, len(items), ENTRIES):
-        yield items[start : start + ENTRIES]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sluice.dead_letters import ATTRIBUTE, Reason
+from sluice.sqs import FIFO_SUFFIX, MOST_ATTRIBUTES, TRACE
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -14,12 +15,8 @@ if TYPE_CHECKING:
 
     from .journal import Journal
 
-MOST_ATTRIBUTES = 10
-"""SQS's own limit ("Amazon SQS message metadata")."""
 TOO_LARGE = {"InvalidParameterValue", "InvalidMessageContents"}
 """The codes of a message that is no good as it is ("SendMessage", Amazon SQS API reference)."""
-TRACE = "AWSTraceHeader"
-FIFO_SUFFIX = ".fifo"
 
 
 class DeadLetters:

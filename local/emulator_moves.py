@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+import emulator_iam  # type: ignore[import-not-found]  # a sibling: this runs by its path
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import new_uuid
 from ministack.services import sqs
@@ -221,30 +222,10 @@ def source_of(handle: str) -> str | None:
 CALLS = {"StartMessageMoveTask": start, "ListMessageMoveTasks": listed, "CancelMessageMoveTask": cancel}
 
 
-def naming_sources(extract: Callable[..., str]) -> Callable[..., str]:
-    """Return what finds a call's resource for IAM, which these calls name in their own ways."""
-
-    def extracted(  # noqa: PLR0913, PLR0917 - the emulator's own signature
-        service: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        params: Data,
-        region: str,
-        account: str,
-    ) -> str:
-        arn = extract(service, method, path, headers, body, params, region, account)
-        if service != "sqs" or headers.get("x-amz-target", "").rpartition(".")[2] not in CALLS:
-            return arn
-        try:
-            given = json.loads(body)
-        except ValueError:
-            return arn
-        _destination.set(str(given.get("DestinationArn", "*")))
-        return str(given.get("SourceArn") or source_of(str(given.get("TaskHandle", ""))) or arn)
-
-    return extracted
+def source_named(given: Data, _region: str, _account: str) -> str | None:
+    """Return the queue that a call is about, which these calls name in their own ways."""
+    _destination.set(str(given.get("DestinationArn", "*")))
+    return given.get("SourceArn") or source_of(str(given.get("TaskHandle", "")))
 
 
 def asking_for_all(enforce: Callable[..., object]) -> Callable[..., object]:
@@ -271,6 +252,8 @@ def asking_for_all(enforce: Callable[..., object]) -> Callable[..., object]:
 
 def install() -> None:
     """Put all this beside and around the emulator's own."""
-    iam_actions.extract_resource_arn = naming_sources(iam_actions.extract_resource_arn)
+    iam_actions.extract_resource_arn = emulator_iam.naming("sqs", CALLS, source_named)(
+        iam_actions.extract_resource_arn
+    )
     iam_evaluator.enforce = asking_for_all(iam_evaluator.enforce)
     sqs._HANDLERS.update(CALLS)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sluice.dead_letters import ATTRIBUTE, Reason
+from sluice.sqs import FIFO_SUFFIX, MOST_ENTRIES, TRACE, in_batches
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     Entry = SendMessageBatchRequestEntryTypeDef
     Task = ListMessageMoveTasksResultEntryTypeDef
 
-MOST_IN_A_BATCH = 10
 LARGEST_BATCH = 262_144
 """Bytes of a batch that every endpoint of SQS takes."""
 HIDDEN_SECONDS = 300
@@ -46,7 +46,6 @@ UNREADABLE = "unreadable"
 ACTIVE = {"RUNNING", "CANCELLING"}
 COMPLETED = "COMPLETED"
 
-Each = TypeVar("Each")
 Steps = Generator[None, None, None]
 
 
@@ -65,7 +64,7 @@ class Route:
     @property
     def fifo(self) -> bool:
         """Whether it keeps an order."""
-        return self.url.endswith(".fifo")
+        return self.url.endswith(FIFO_SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -205,13 +204,13 @@ class Pace:
         """Wait until at least one may go, and return how many may: none once it is to stop."""
         while not self._clock.stopped():
             if self._velocity is None:
-                return MOST_IN_A_BATCH
+                return MOST_ENTRIES
             now = self._clock.now()
             while self._gone and self._gone[0][0] + 1 <= now:
                 self._gone.popleft()
             room = self._velocity - sum(count for _, count in self._gone)
             if room > 0:
-                return min(room, MOST_IN_A_BATCH)
+                return min(room, MOST_ENTRIES)
             self._clock.sleep(self._gone[0][0] + 1 - now)
         return 0
 
@@ -314,7 +313,7 @@ class Handover:
         left = None if self._choice.errors else self._left()
         answer = self._sqs.receive_message(
             QueueUrl=self._route.dead_letter_url,
-            MaxNumberOfMessages=min(left or MOST_IN_A_BATCH, MOST_IN_A_BATCH),
+            MaxNumberOfMessages=min(left or MOST_ENTRIES, MOST_ENTRIES),
             VisibilityTimeout=HIDDEN_SECONDS,
             WaitTimeSeconds=WAIT_SECONDS,
             MessageAttributeNames=["All"],
@@ -407,7 +406,7 @@ class Handover:
 
     def _show_in(self, seconds: int, receipts: Sequence[str]) -> None:
         """Let dead letters be received again so much later; a receipt that is too old holds nothing."""
-        for some in _tens(receipts):
+        for some in in_batches(receipts):
             self._sqs.change_message_visibility_batch(
                 QueueUrl=self._route.dead_letter_url,
                 Entries=[
@@ -415,11 +414,6 @@ class Handover:
                     for number, receipt in enumerate(some)
                 ],
             )
-
-
-def _tens(them: Sequence[Each]) -> Iterator[Sequence[Each]]:
-    for start in range(0, len(them), MOST_IN_A_BATCH):
-        yield them[start : start + MOST_IN_A_BATCH]
 
 
 def fitting(letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
@@ -461,8 +455,8 @@ def entry(number: str, letter: DeadLetter, route: Route) -> "Entry":
     made: Entry = {"Id": number, "MessageBody": letter.message["Body"]}
     if attributes := _attributes(letter):
         made["MessageAttributes"] = attributes  # type: ignore[typeddict-item]  # the keys that were chosen
-    if trace := system.get("AWSTraceHeader"):
-        made["MessageSystemAttributes"] = {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}
+    if trace := system.get(TRACE):
+        made["MessageSystemAttributes"] = {TRACE: {"DataType": "String", "StringValue": trace}}
     if group := system.get("MessageGroupId"):
         made["MessageGroupId"] = group
     if route.fifo:

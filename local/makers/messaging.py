@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING
 
+from sluice.sqs import FIFO_SUFFIX
+
 from .compute import LocalSetupError
 from .registry import Inputs, Outputs, Workshop, auto_name, makes
 
@@ -20,7 +22,6 @@ ATTRIBUTES: "dict[str, QueueAttributeNameType]" = {
     "deduplicationScope": "DeduplicationScope",
     "fifoThroughputLimit": "FifoThroughputLimit",
 }
-FIFO = ".fifo"
 
 
 @makes("aws:sqs/queue:Queue")
@@ -29,9 +30,9 @@ def queue(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
     sqs = workshop.aws.client("sqs")
     attributes = {attribute: _text(inputs[key]) for key, attribute in ATTRIBUTES.items() if key in inputs}
     fifo = bool(inputs.get("fifoQueue"))
-    physical: str = inputs.get("name") or f"{auto_name(name)}{FIFO if fifo else ''}"
-    if physical.endswith(FIFO) != fifo:
-        raise LocalSetupError(f"a queue is FIFO and its name ends in {FIFO}, or neither: {physical}")
+    physical: str = inputs.get("name") or f"{auto_name(name)}{FIFO_SUFFIX if fifo else ''}"
+    if physical.endswith(FIFO_SUFFIX) != fifo:
+        raise LocalSetupError(f"a queue is FIFO and its name ends in {FIFO_SUFFIX}, or neither: {physical}")
     if fifo:
         attributes["FifoQueue"] = "true"
     _check_dead_letters(inputs.get("redrivePolicy"), fifo=fifo)
@@ -45,7 +46,7 @@ def _check_dead_letters(redrive_policy: str | None, *, fifo: bool) -> None:
     if redrive_policy is None:
         return
     target: str = json.loads(redrive_policy)["deadLetterTargetArn"]
-    if target.endswith(FIFO) != fifo:
+    if target.endswith(FIFO_SUFFIX) != fifo:
         raise LocalSetupError("Dead-letter queue must be same type of queue as the source.")
 
 

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from sluice.limiter import clients, rules
@@ -19,8 +18,8 @@ from sluice.limiter.operator import Explanation, FullError, Operator, StillWorki
 from sluice.limiter.windows import DAY, SECOND
 
 from . import session, target
-from .clock import local_time
-from .target import TargetError
+from .clock import local_time, utc
+from .target import TargetError, UsageError
 
 DURATION = re.compile(r"([1-9]\d{0,8})(s|m|h|d)")
 UNITS = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": DAY}
@@ -30,10 +29,6 @@ NEEDED = ("counters", "blocks", "rules", "region")
 Result = Mapping[str, Any]
 """What a command prints as JSON."""
 Command = Callable[[Operator, argparse.Namespace], Result]
-
-
-class UsageError(ValueError):
-    """The operator asked for what cannot be; the message says what can."""
 
 
 def register(groups: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -94,13 +89,13 @@ def _explained(found: Explanation) -> Result:
         "client": found.client,
         "blocked": found.block and _block(found.block),
         "allowed_by": found.allowed_by,
-        "free_at": found.free_at and _time(found.free_at),
+        "free_at": found.free_at and utc(found.free_at),
         "windows": [
             {
                 **asdict(each),
                 "over": each.over,
-                "room_at": _time(each.room_at),
-                "buckets": {_time(start): count for start, count in sorted(each.buckets.items())},
+                "room_at": utc(each.room_at),
+                "buckets": {utc(start): count for start, count in sorted(each.buckets.items())},
             }
             for each in found.standings
         ],
@@ -111,7 +106,7 @@ def block(operator: Operator, chosen: argparse.Namespace) -> Result:
     """Block a client."""
     client = operator.rules.identity.named(chosen.client)
     found, change = operator.block(client, _duration(chosen.duration), _reason(chosen.reason))
-    until = f"until {local_time(_time(found.until))}"
+    until = f"until {local_time(utc(found.until))}"
     words = {
         Change.STARTED: f"{client} is blocked {until}.",
         Change.EXTENDED: f"{client} was blocked already, and is now {until}.",
@@ -157,7 +152,7 @@ def allow(operator: Operator, chosen: argparse.Namespace) -> Result:
         {"network": each, "source": "settings", "since": None, "reason": ""} for each in operator.rules.allow
     ]
     listed += [
-        {"network": each.network, "source": "operator", "since": _time(each.since), "reason": each.reason}
+        {"network": each.network, "source": "operator", "since": utc(each.since), "reason": each.reason}
         for each in operator.blocks.allowances()
     ]
     return {"allowed": listed, "words": words}
@@ -199,11 +194,8 @@ def _run(name: str, chosen: argparse.Namespace, command: Command, view: str) -> 
         return _failed(name, str(error))
     except UnreadableRecordError as error:
         return _failed(name, f"the client's record in the table of blocks cannot be read: {error}")
-    except ClientError as error:
-        said = error.response["Error"]
-        return _failed(name, f"AWS refused {error.operation_name}: {said.get('Message') or said['Code']}")
-    except BotoCoreError as error:
-        return _failed(name, f"{error}. Is the stack there, and are there credentials for it?")
+    except (BotoCoreError, ClientError) as error:
+        return _failed(name, session.refusal(error))
     if chosen.json:
         print(json.dumps({key: value for key, value in result.items() if key != "words"}))
     else:
@@ -267,8 +259,4 @@ def _network(text: str) -> str:
 
 
 def _block(block: Block) -> dict[str, Any]:
-    return {**asdict(block), "since": _time(block.since), "until": _time(block.until)}
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / SECOND, UTC).isoformat(timespec="milliseconds")
+    return {**asdict(block), "since": utc(block.since), "until": utc(block.until)}

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -25,19 +24,15 @@ from sluice.redrive import (
 )
 
 from . import session, target
-from .target import TargetError
+from .clock import utc
+from .target import TargetError, UsageError
 
 NAME = "sluice queue redrive"
 FASTEST = 500
 """Messages a second, that SQS moves at most."""
 DONE, FAILED, INTERRUPTED = 0, 1, 130
-MILLISECONDS = 1000
 
 Work = Handover | MoveTask
-
-
-class UsageError(ValueError):
-    """The operator asked for what cannot be; the message says what can."""
 
 
 class Stop:
@@ -134,7 +129,7 @@ def redrive(chosen: argparse.Namespace) -> int:
     except (TargetError, UsageError) as error:
         return _failed(str(error))
     except BotoCoreError as error:
-        return _failed(_refusal(error))
+        return _failed(session.refusal(error))
     ending = _done(work, route, stop)
     if ending.problem:
         _failed(ending.problem)
@@ -155,22 +150,13 @@ def _done(work: Work, route: Route, stop: Stop) -> Ending:
     except TaskRunningError as error:
         return Ending(FAILED, str(error))
     except (BotoCoreError, ClientError) as error:
-        return Ending(FAILED, f"{_refusal(error)}{_loose_ends(work)}")
+        return Ending(FAILED, f"{session.refusal(error)}{_loose_ends(work)}")
     except KeyboardInterrupt:
         return Ending(INTERRUPTED, f"broken off{_loose_ends(work)}")
     if stop.pressed:
         return Ending(INTERRUPTED, f"stopped{_loose_ends(work)}")
     problem = f"{_problem(work, route)}{_loose_ends(work)}".removeprefix("; ")
     return Ending(FAILED if problem else DONE, problem)
-
-
-def _refusal(error: Exception) -> str:
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
-
-    if not isinstance(error, ClientError):
-        return f"{error}. Is the stack there, and are there credentials for it?"
-    said = error.response["Error"]
-    return f"AWS refused {error.operation_name}: {said.get('Message') or said['Code']}"
 
 
 def _problem(work: Work, route: Route) -> str:
@@ -219,9 +205,7 @@ def _result(work: Work, route: Route, stop: Stop, *, dry_run: bool) -> dict[str,
                 "error": error,
                 "count": kind.count,
                 "example": kind.example,
-                "oldest": datetime.fromtimestamp(kind.oldest / MILLISECONDS, UTC).isoformat(
-                    timespec="milliseconds"
-                ),
+                "oldest": utc(kind.oldest),
             }
             for error, kind in sorted(tally.kinds.items(), key=lambda each: -each[1].count)
         ],

@@ -17,6 +17,10 @@ class TargetError(ValueError):
     """There is no such stack, or its outputs cannot be used; the message says what to do."""
 
 
+class UsageError(ValueError):
+    """The operator asked for what cannot be; the message says what can."""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a stack."""
     group = parser.add_mutually_exclusive_group(required=True)

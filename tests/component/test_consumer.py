@@ -156,6 +156,7 @@ def test_the_archive_holds_the_user_s_code_beside_ours(tmp_path: Path) -> None:
         "helpers/rules.py",
         "sluice/__init__.py",
         "sluice/dead_letters.py",
+        "sluice/sqs.py",
         *(
             f"sluice/handlers/{each}.py"
             for each in (*("__init__", "batches", "consumer", "deadline", "giving_up", "journal", "once"),)

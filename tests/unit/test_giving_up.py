@@ -12,8 +12,9 @@ from botocore.exceptions import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.giving_up import MOST_ATTRIBUTES, DeadLetters, copy_of
+from handlers.giving_up import DeadLetters, copy_of
 from sluice.dead_letters import ATTRIBUTE, Reason
+from sluice.sqs import MOST_ATTRIBUTES
 
 from .consumer_records import (
     DEAD_URL,

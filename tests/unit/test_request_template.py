@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.sources import CONTEXT, DIRECT, NAMES, OF_THE_CALLER, Caller, Kind, Source, parse
-from components.templates import BUILT_IN, MOST_ENTRIES, Message, send
+from components.templates import BUILT_IN, Message, send
 from local.standin.velocity import Request
+from sluice.sqs import MOST_ENTRIES
 
 from ..velocity import hostile
 from ..velocity.generated import CALLERS, Sent

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from components import json_schema, routes
 from components.routes import Read, ReadArgs, Route, RouteArgs, Surroundings
 from components.sources import Kind, Source
-from components.templates import BUILT_IN, MOST_ENTRIES, Answer, Message
+from components.templates import BUILT_IN, Answer, Message
 from sluice import access_log
+from sluice.sqs import MOST_ENTRIES
 
 AROUND = Surroundings(fifo={None: False}, content_based={}, principal=False, tracing=False)
 QUEUES = Surroundings(

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.sources import Caller
-from components.templates import MOST_ENTRIES, Message
+from components.templates import Message
 from local.standin.velocity import Request
+from sluice.sqs import MOST_ENTRIES
 
 from . import agreeing, hostile
 from .generated import NOT_SENT, TEMPLATES, Sent
