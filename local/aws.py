@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_sts import STSClient
     from mypy_boto3_wafv2 import WAFV2Client
 
@@ -32,6 +33,8 @@ CONFIG = Config(
     read_timeout=60,
     # Loopback is never reached through a proxy that the user's environment names.
     proxies={},
+    # Nor under another name than the emulator's own.
+    inject_host_prefix=False,
     # Checksums cost time and prove nothing on loopback.
     request_checksum_calculation="when_required",
 )
@@ -78,6 +81,8 @@ class Aws:
     def client(self, service: Literal["route53"]) -> "Route53Client": ...
     @overload
     def client(self, service: Literal["sns"]) -> "SNSClient": ...
+    @overload
+    def client(self, service: Literal["stepfunctions"]) -> "SFNClient": ...
     @overload
     def client(self, service: Literal["sts"]) -> "STSClient": ...
     @overload

@@ -62,23 +62,31 @@ class IamUser:
     credentials: Credentials = field(repr=False)
 
     def sign(
-        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        service: str = SERVICE,
     ) -> dict[str, str]:
-        """Return the headers of a request, signed for API Gateway."""
-        return signed(self.credentials, method, url, body, headers)
+        """Return the headers of a request, signed for API Gateway or for another service."""
+        return signed(self.credentials, method, url, body, headers, service=service)
 
 
-def signed(
+def signed(  # noqa: PLR0913 - a request, who signs it and for which service
     credentials: Credentials,
     method: str,
     url: str,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    *,
+    service: str = SERVICE,
 ) -> dict[str, str]:
-    """Return the headers of a request, signed for API Gateway (Signature Version 4)."""
+    """Return the headers of a request, signed for a service (Signature Version 4)."""
     given = {"Host": urlsplit(url).netloc, **(headers or {})}
     request = AWSRequest(method, url, headers=given, data=body or b"")
-    SigV4Auth(credentials, SERVICE, REGION).add_auth(request)
+    SigV4Auth(credentials, service, REGION).add_auth(request)
     return {name: str(value) for name, value in request.headers.items()}
 
 

@@ -15,13 +15,18 @@ from typing import Any
 import emulator_alarms  # type: ignore[import-not-found]  # siblings: this file is run by its path
 import emulator_arrival  # type: ignore[import-not-found]
 import emulator_callers  # type: ignore[import-not-found]
+import emulator_egress  # type: ignore[import-not-found]
+import emulator_errors  # type: ignore[import-not-found]
 import emulator_gateway  # type: ignore[import-not-found]
 import emulator_iam  # type: ignore[import-not-found]
 import emulator_layers  # type: ignore[import-not-found]
 import emulator_logs  # type: ignore[import-not-found]
+import emulator_measuring  # type: ignore[import-not-found]
 import emulator_moves  # type: ignore[import-not-found]
 import emulator_sqs  # type: ignore[import-not-found]
+import emulator_urls  # type: ignore[import-not-found]
 import emulator_waf  # type: ignore[import-not-found]
+import emulator_workflows  # type: ignore[import-not-found]
 import ministack.app
 
 Scope = MutableMapping[str, Any]
@@ -35,6 +40,7 @@ async def serve(scope: Scope, receive: Channel, send: Channel) -> None:
     """Serve one call as AWS sees it."""
     if scope["type"] == "http":
         emulator_arrival.note(scope)
+        emulator_measuring.note_loop()
         if PROTOCOL not in dict(scope["headers"]):
             scope["headers"] = [*scope["headers"], (PROTOCOL, b"https")]
     await emulator(scope, receive, send)
@@ -57,5 +63,9 @@ if __name__ == "__main__":
     emulator_moves.install()
     emulator_gateway.install()
     emulator_callers.install()
+    emulator_errors.install()
+    emulator_egress.install()
+    emulator_workflows.install()
+    emulator_urls.install()
     ministack.app.app = serve
     ministack.app.main()

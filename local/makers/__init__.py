@@ -16,6 +16,7 @@ from . import (
     observability,
     storage,
     topics,
+    workflows,
 )
 from .registry import UnknownInputError, UnknownTypeError, Workshop, call, make
 
@@ -40,4 +41,5 @@ __all__ = [
     "observability",
     "storage",
     "topics",
+    "workflows",
 ]

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pulumi
 
@@ -16,6 +17,14 @@ from .shapes import api_shape
 
 DESTINATIONS = {"sqs": ("sqs:SendMessage", "{}"), "s3": ("s3:PutObject", "{}/*")}
 """By service, what a role needs to keep failed events there, and on what; the emulator fills no bucket."""
+INTERFACE_ACTIONS = (
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DeleteNetworkInterface",
+)
+"""What a role needs for a function in a VPC."""
+URLS = "/_aws/lambda-url/"
+"""Where the emulator serves functions by their URLs, whose own names nobody resolves."""
 POLLER_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 STREAM_ACTIONS = (
     "dynamodb:GetRecords",
@@ -32,7 +41,7 @@ class LocalSetupError(RuntimeError):
 @makes("aws:lambda/function:Function")
 def function(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
     """Make a function; it runs on this machine's interpreter, whatever its runtime says."""
-    inputs.only_on_aws("architectures")
+    inputs.only_on_aws("architectures", "tracingConfig")
     if "imageUri" in inputs:
         raise LocalSetupError(
             f"the local AWS runs no container images, so not {inputs['imageUri']} either: give the code as a "
@@ -40,12 +49,14 @@ def function(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Output
         )
     physical = auto_name(name)
     logging = inputs["loggingConfig"]
+    vpc = _vpc_config(workshop, inputs)
     client = workshop.aws.client("lambda")
     made = client.create_function(
         FunctionName=physical,
         Code={"ZipFile": zipped(inputs["code"])},
         LoggingConfig={"LogFormat": logging["logFormat"], "LogGroup": logging["logGroup"]},
         Environment={"Variables": inputs.get("environment", {}).get("variables", {})},
+        **vpc,
         **inputs.pick(
             Role="role",
             Handler="handler",
@@ -61,6 +72,18 @@ def function(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Output
             FunctionName=physical, ReservedConcurrentExecutions=inputs["reservedConcurrentExecutions"]
         )
     return physical, {"name": physical, "arn": made["FunctionArn"]}
+
+
+def _vpc_config(workshop: Workshop, inputs: Inputs) -> Outputs:
+    """Return the VPC that a function is in, if it is in one and its role may attach it."""
+    if "vpcConfig" not in inputs:
+        return {}
+    config: Outputs = api_shape(inputs["vpcConfig"])
+    if config.get("SubnetIds") and (missing := denied(workshop, inputs["role"], INTERFACE_ACTIONS, "*")):
+        raise LocalSetupError(
+            f"The provided execution role does not have permissions to call {missing[0]} on EC2"
+        )
+    return {"VpcConfig": config}
 
 
 @makes("aws:lambda/layerVersion:LayerVersion")
@@ -92,9 +115,23 @@ def permission(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outp
             Principal="principal",
             SourceArn="sourceArn",
             SourceAccount="sourceAccount",
+            FunctionUrlAuthType="functionUrlAuthType",
+            InvokedViaFunctionUrl="invokedViaFunctionUrl",
         ),
     )
     return statement, {"statementId": statement}
+
+
+@makes("aws:lambda/functionUrl:FunctionUrl")
+def function_url(workshop: Workshop, _name: str, inputs: Inputs) -> tuple[str, Outputs]:
+    """Give a function a URL, under which a client of this machine reaches it."""
+    name: str = inputs["functionName"]
+    made = workshop.aws.client("lambda").create_function_url_config(
+        FunctionName=name, **inputs.pick(AuthType="authorizationType", InvokeMode="invokeMode")
+    )
+    url_id = urlsplit(made["FunctionUrl"]).netloc.partition(".")[0]
+    url = f"{workshop.aws.endpoint}{URLS}{url_id}/"
+    return name, {"functionUrl": url, "urlId": url_id, "functionArn": made["FunctionArn"]}
 
 
 @makes("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig")
@@ -155,14 +192,14 @@ def event_source_mapping(workshop: Workshop, _name: str, inputs: Inputs) -> tupl
 def _check_poller(workshop: Workshop, role: str, source_arn: str) -> None:
     """Refuse a mapping whose role may not poll, as Lambda does; the emulator polls with no role at all."""
     if ":dynamodb:" not in source_arn:
-        if denied := _denied(workshop, role, POLLER_ACTIONS, source_arn):
+        if missing := denied(workshop, role, POLLER_ACTIONS, source_arn):
             raise LocalSetupError(
-                f"the provided execution role does not have permissions to call {denied[0]} on SQS"
+                f"the provided execution role does not have permissions to call {missing[0]} on SQS"
             )
         return
-    if denied := _denied(workshop, role, STREAM_ACTIONS, source_arn):
+    if missing := denied(workshop, role, STREAM_ACTIONS, source_arn):
         raise LocalSetupError(
-            f"cannot access stream {source_arn}: the execution role may not {', '.join(denied)}"
+            f"cannot access stream {source_arn}: the execution role may not {', '.join(missing)}"
         )
 
 
@@ -172,13 +209,13 @@ def _check_destination(workshop: Workshop, role: str, arn: str) -> None:
     if service not in DESTINATIONS:
         raise LocalSetupError(f"failed events can go to {', '.join(DESTINATIONS)}, not to {arn}")
     action, resource = DESTINATIONS[service]
-    if denied := _denied(workshop, role, (action,), resource.format(arn)):
+    if missing := denied(workshop, role, (action,), resource.format(arn)):
         raise LocalSetupError(
-            f"the function's execution role does not have permissions to call {denied[0]} on {arn}"
+            f"the function's execution role does not have permissions to call {missing[0]} on {arn}"
         )
 
 
-def _denied(workshop: Workshop, role: str, actions: Sequence[str], arn: str) -> list[str]:
+def denied(workshop: Workshop, role: str, actions: Sequence[str], arn: str) -> list[str]:
     """Return those of a service's actions that a role may not do, without the service's name."""
     results = workshop.aws.client("iam").simulate_principal_policy(
         PolicySourceArn=role, ActionNames=list(actions), ResourceArns=[arn]

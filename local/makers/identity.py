@@ -26,9 +26,21 @@ def role_policy(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Out
     return f"{inputs['role']}:{physical}", {"name": physical}
 
 
+@makes("aws:iam/policy:Policy")
+def managed_policy(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
+    """Make a policy that roles can be given."""
+    physical: str = inputs.get("name") or auto_name(name)
+    made = workshop.aws.client("iam").create_policy(
+        PolicyName=physical,
+        PolicyDocument=inputs["policy"],
+        **inputs.pick(Description="description", Path="path"),
+    )["Policy"]
+    return made["Arn"], {"arn": made["Arn"], "name": physical, "policyId": made["PolicyId"]}
+
+
 @makes("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
 def role_policy_attachment(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
-    """Give a role a policy of AWS's."""
+    """Give a role a policy, of AWS's or of the program's."""
     workshop.aws.client("iam").attach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
     return auto_name(name), {}
 
