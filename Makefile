@@ -73,6 +73,7 @@ lock: $(READY)
 	$(BIN)/uv pip compile -q -U --universal --generate-hashes --no-header --no-annotate -p 3.11 requirements/uv.in -o requirements/uv.txt
 	$(BIN)/uv pip compile -q -U --generate-hashes --no-header --no-annotate -p 3.13 handlers/layers/consumer.in -o handlers/layers/consumer.txt
 	$(BIN)/uv pip compile -q -U --generate-hashes --no-header --no-annotate -p 3.13 handlers/layers/jwt_authorizer.in -o handlers/layers/jwt_authorizer.txt
+	$(BIN)/uv pip compile -q -U --generate-hashes --no-header --no-annotate -p 3.13 handlers/layers/retrier.in -o handlers/layers/retrier.txt
 
 clean:
 	rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*

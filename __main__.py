@@ -1,8 +1,18 @@
-"""The program: settings become a front door, who may call it how often, and what drains its queues."""
+"""The program: settings become a front door, who may call it, what drains its queues, and calls outside."""
 
 import pulumi
 
-from components import AlarmTopic, Authorizer, Consumer, Dashboard, EncryptionKey, FrontDoor, Limiter
+from components import (
+    AlarmTopic,
+    Authorizer,
+    Consumer,
+    ConsumerArgs,
+    Dashboard,
+    EncryptionKey,
+    FrontDoor,
+    Limiter,
+    Retrier,
+)
 from settings import stack_settings
 
 settings = stack_settings()
@@ -21,10 +31,14 @@ limiter = None
 if settings.limiter is not None:
     limiter = Limiter("limiter", {**front_door.limiter_args(), **settings.limiter, **shared})
 
-consumers = {
-    each.name: Consumer(each.name, {**each.args, **front_door.consumer_args(each.queue), **shared})
-    for each in settings.consumers
-}
+retrier = Retrier("retrier", {**settings.retrier, **shared}) if settings.retrier is not None else None
+
+consumers = {}
+for each in settings.consumers:
+    args: ConsumerArgs = {**each.args, **front_door.consumer_args(each.queue), **shared}
+    if retrier is not None and each.makes_calls:
+        args = {**retrier.consumer_args(), **args}
+    consumers[each.name] = Consumer(each.name, args)
 
 dashboard = Dashboard(
     "dashboard",
@@ -32,6 +46,7 @@ dashboard = Dashboard(
         "front_door": front_door.names(),
         "authorizer": authorizer.names(),
         "limiter": limiter.names() if limiter else None,
+        "retrier": retrier.names() if retrier else None,
         "consumers": [each.names() for each in consumers.values()],
     },
 )
@@ -51,6 +66,7 @@ pulumi.export("authorizer_log", authorizer.log_group_name)
 pulumi.export("limiter", limiter.operator() if limiter else None)
 pulumi.export("front_door", front_door.operator())
 pulumi.export("consumers", {name: each.operator() for name, each in consumers.items()})
+pulumi.export("retrier", retrier.operator() if retrier else None)
 pulumi.export("dashboard", dashboard.dashboard_name)
 pulumi.export("alarm_topic", shared.get("alarm_topic_arn"))
 pulumi.export("key_policy_needs", settings.key_policy_needs())

@@ -1,8 +1,8 @@
 """The stack's settings: Pulumi's raw config map in, the components' arguments out, every problem at once.
 
-The sections ``front_door``, ``authorizer``, ``limiter``, ``consumer``, ``encryption_key`` and ``alarm_topic``
-hold arguments of the components of these names; ``proxy`` holds what front door, authorizer and limiter take
-together, and ``consumers`` stands for ``consumer`` where there are several.
+The sections ``front_door``, ``authorizer``, ``limiter``, ``consumer``, ``retrier``, ``encryption_key`` and
+``alarm_topic`` hold arguments of the components of these names; ``proxy`` holds what front door, authorizer
+and limiter take together, and ``consumers`` stands for ``consumer`` where there are several.
 Their keys and types are read off the components' own ``Args``, so nothing is said twice.
 """
 
@@ -29,6 +29,7 @@ from components import (
     front_door_args,
     limiter,
     proxy,
+    retrier_args,
 )
 from components.alarm_topic import AlarmTopicArgs
 from components.arguments import HIDDEN, Problem, Shared
@@ -38,6 +39,7 @@ from components.encryption_key import EncryptionKeyArgs
 from components.front_door_args import FrontDoorArgs
 from components.limiter import LimiterArgs
 from components.proxy import ProxyArgs
+from components.retrier_args import RetrierArgs
 
 HERE = Path(__file__).parent
 NAMESPACE = "sluice"
@@ -124,10 +126,11 @@ CONSUMER = Section(
     consumer_args.problems,
     wired=("queue_arn", "queue_url"),
     derived=tuple(key for key in QueueToDrain.__annotations__ if key not in {"queue_arn", "queue_url"}),
-    also={"queue": str},
+    also={"queue": str, "calls": bool},
 )
 CONSUMERS = "consumers"
 """The key of several consumers, in the place of ``consumer``."""
+RETRIER = Section("retrier", RetrierArgs, retrier_args.problems, wired=(), optional=True, switched=False)
 ENCRYPTION_KEY = Section(
     "encryption_key", EncryptionKeyArgs, encryption_key.problems, wired=(), optional=True
 )
@@ -138,15 +141,21 @@ REQUIRED = {
     "name": f"a name: {arguments.NAME_ALLOWED}",
     "address_header": "the header in which the proxy sends the client's address",
     "secrets": "what the proxy shows, set with --secret",
+    "upstreams": "who may be called, with at least an origin each",
 }
 """What is allowed where a setting is required and missing."""
-SECTIONS = (FRONT_DOOR, AUTHORIZER, PROXY, LIMITER, ENCRYPTION_KEY, ALARM_TOPIC)
+SECTIONS = (FRONT_DOOR, AUTHORIZER, PROXY, LIMITER, RETRIER, ENCRYPTION_KEY, ALARM_TOPIC)
 """All but those of the consumers, of which there may be several."""
 DEAD_LETTERS = {
     "dead_letter_queue_arn": "arn:aws:sqs:us-east-1:123456789012:dead-letters",
     "dead_letter_queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
 }
 """What a dead-letter queue that is to be made is taken for, while a consumer is checked."""
+OF_OTHER_CODE = (
+    *consumer_args.SOURCES, "entry", "requirements", "function_role_name", "environment", "policy_arns",
+    "table", "poison_errors",
+)  # fmt: skip
+"""What a consumer that makes calls is not told: its code is ours."""
 A_FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:decides"
 """What the authorizer's function is taken for, while the front door is checked."""
 
@@ -195,6 +204,8 @@ class Worker:
     """Of the component."""
     queue: str | None
     """What routes call the queue that it drains; none for the first."""
+    makes_calls: bool
+    """Whether its messages are calls for the retrier."""
     args: ConsumerArgs
     """Less what the front door gives."""
 
@@ -210,6 +221,7 @@ class Settings:
     """With the proxy in front of all, which it hands on."""
     limiter: LimiterArgs | None
     """Less what the front door gives: its access log and its stage."""
+    retrier: RetrierArgs | None
     consumers: list[Worker]
     encryption_key: EncryptionKeyArgs | None
     alarm_topic: AlarmTopicArgs | None
@@ -274,7 +286,12 @@ def load(raw: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
         if f"{NAMESPACE}:{_top(each.key)}" in secret:
             _keep_secret(values[each.key])
     consumers = [
-        Worker(drains[each.key].component, drains[each.key].queue, cast(ConsumerArgs, values[each.key]))
+        Worker(
+            drains[each.key].component,
+            drains[each.key].queue,
+            values[each.key].pop("calls", False),
+            cast(ConsumerArgs, values[each.key]),
+        )
         for each in workers
     ]
     return Settings(shared=cast(Shared, shared), consumers=consumers, **wanted)
@@ -314,12 +331,29 @@ def _drained(
                 args[key] = str(HERE / args[key])
         drain = Drain.of(door, args.pop("name", None), args.pop("queue", None))
         wrong = [*_queue_problems(args, drain, door)]
+        if args.get("calls"):
+            wrong += _make_calls(args, values[RETRIER.key])
         for other, before in drains.items():
             wrong += _clashes(drain, before, other, filtered="filters" in {**args, **values[other]})
         drains[section.key] = drain
         found += [each.under(f"{section.key}.") for each in wrong]
         args |= door_queues.to_drain(drain.door_queue) if drain.door_queue is not None else {}
     return drains, found
+
+
+def _make_calls(args: Values, retrier: Values) -> list[Problem]:
+    """Let a consumer make calls of its messages, and return what is wrong with that."""
+    found = [*arguments.without(args, OF_OTHER_CODE, "with calls the messages go to the retrier")]
+    if not retrier:
+        allowed = f"false: there is no retrier, whose upstreams are in {NAMESPACE}:{RETRIER.key}"
+        found.append(Problem("calls", True, allowed))
+    own = retrier_args.calls_from_queue(cast(RetrierArgs, retrier))
+    args |= {**own, **args}
+    each, size, seconds = own["timeout_seconds"], args["batch_size"], args["timeout_seconds"]
+    if seconds < each * size:
+        allowed = f"at least {each * size}: {each} for each call of a batch"
+        found.append(Problem("timeout_seconds", seconds, allowed))
+    return found
 
 
 def _queue_problems(args: Values, drain: Drain, door: Values) -> Iterable[Problem]:

@@ -17,11 +17,13 @@ from .front_door_args import FrontDoorArgs
 from .limiter import Limiter, LimiterArgs
 from .limiter_rules import OverrideArgs, WindowArgs
 from .proxy import ProxyArgs
+from .retrier import Retrier
+from .retrier_args import CircuitArgs, EgressArgs, RetrierArgs, SecretArgs, UpstreamArgs
 from .routes import ReadArgs, RouteArgs
 from .templates import Answer
 from .usage_plans import UsagePlanArgs
 
-COMPONENTS = [AlarmTopic, Authorizer, Consumer, Dashboard, EncryptionKey, FrontDoor, Limiter]
+COMPONENTS = [AlarmTopic, Authorizer, Consumer, Dashboard, EncryptionKey, FrontDoor, Limiter, Retrier]
 """What programs in other languages are offered."""
 
 __all__ = [
@@ -31,10 +33,12 @@ __all__ = [
     "Authorizer",
     "AuthorizerArgs",
     "AuthorizerKind",
+    "CircuitArgs",
     "Consumer",
     "ConsumerArgs",
     "Dashboard",
     "DashboardArgs",
+    "EgressArgs",
     "EncryptionKey",
     "EncryptionKeyArgs",
     "FrontDoor",
@@ -50,8 +54,12 @@ __all__ = [
     "ProxyArgs",
     "QueueArgs",
     "ReadArgs",
+    "Retrier",
+    "RetrierArgs",
     "RouteArgs",
+    "SecretArgs",
     "TokenArgs",
+    "UpstreamArgs",
     "UsagePlanArgs",
     "WindowArgs",
     "WindowKind",

@@ -44,8 +44,9 @@ class Consumer(pulumi.ComponentResource):
     it is given up to the queue's dead-letter queue, with the reason beside it.
 
     Children: ``<name>-logs``, ``<name>-role``, ``<name>-policy``, ``<name>-function``, ``<name>-layer``,
-    ``<name>-requirements-layer``, ``<name>-mapping``, ``<name>-table``, ``<name>-idempotency-table``,
-    ``<name>-errors-alarm``, ``<name>-throttles-alarm``; with ``function_arn`` the mapping, the policy (for
+    ``<name>-requirements-layer``, ``<name>-policy-<place>`` (of ``policy_arns``), ``<name>-mapping``,
+    ``<name>-table``, ``<name>-idempotency-table``, ``<name>-errors-alarm``, ``<name>-throttles-alarm``; with
+    ``function_arn`` the mapping, the policy (for
     ``function_role_name``) and the alarms alone.
     """
 
@@ -108,6 +109,12 @@ class Consumer(pulumi.ComponentResource):
         table = self._create_table()
         handled = self._create_idempotency_table()
         unit = self._create_function(package, table, handled)
+        self._let_in = [
+            aws.iam.RolePolicyAttachment(
+                f"{self._name}-policy-{place}", role=unit.role.name, policy_arn=arn, opts=self._opts
+            )
+            for place, arn in enumerate(self._args.get("policy_arns", []))
+        ]
         self.function_name, self.function_arn = unit.function.name, unit.function.arn
         self.role_name = pulumi.Output.from_input(unit.role.name)
         self.log_group_name = pulumi.Output.from_input(unit.log_group.name)
@@ -254,7 +261,7 @@ class Consumer(pulumi.ComponentResource):
             function_response_types=["ReportBatchItemFailures"],
             **_pace(args),
             **_filtering(filters),
-            # Lambda refuses a mapping whose function may not drain the queue.
+            # Lambda refuses a mapping whose function may not drain the queue, and code needs its policies.
             opts=pulumi.ResourceOptions(parent=self, depends_on=self._let_in),
         )
         self._filtered_by = mapping.uuid if filters else None

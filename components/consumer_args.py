@@ -58,6 +58,9 @@ IMAGE_URI = re.compile(
     r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+(:[\w.-]{1,128}(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})",
     re.ASCII,
 )
+POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
+MOST_POLICIES = 10
+"""Of one role ("IAM and AWS STS quotas")."""
 ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 ERROR_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 LONGEST_ERROR_NAMES = 512
@@ -141,6 +144,8 @@ class ConsumerArgs(TypedDict):
     """Whether the queue is drained; false lets messages wait in it, untouched. Default: true."""
     environment: NotRequired[dict[str, pulumi.Input[str]]]
     """Environment variables for your code. Default: none."""
+    policy_arns: NotRequired[list[pulumi.Input[str]]]
+    """Policies of yours for the function's role: what your code needs besides, at most 10. Default: none."""
     table: NotRequired[str]
     """The partition key (a string) of a DynamoDB table of the function's own. Its name is in
     ``SLUICE_TABLE``. Default: no table."""
@@ -193,8 +198,8 @@ class ConsumerArgs(TypedDict):
 SOURCES = ("code", "image_uri", "function_arn")
 """Where the function comes from: exactly one of these."""
 OF_OUR_FUNCTION = (
-    "entry", "requirements", "environment", "table", "memory_mb", "architecture", "reserved_concurrency",
-    "retry_base_seconds", "retry_cap_seconds", "poison_errors", "idempotency",
+    "entry", "requirements", "environment", "policy_arns", "table", "memory_mb", "architecture",
+    "reserved_concurrency", "retry_base_seconds", "retry_cap_seconds", "poison_errors", "idempotency",
 )  # fmt: skip
 """What a function that exists already is not told."""
 OF_OUR_HANDLER = ("retry_base_seconds", "retry_cap_seconds", "poison_errors", "idempotency")
@@ -282,6 +287,10 @@ def _source_problems(args: Args) -> Iterable[Problem]:
 
 def _function_problems(args: Args) -> Iterable[Problem]:
     yield from _environment_problems(args)
+    yield from arguments.matching_each(args, "policy_arns", POLICY_ARN, "the ARN of a policy")
+    given = args.get("policy_arns")
+    if isinstance(given, list) and len(given) > MOST_POLICIES:
+        yield Problem("policy_arns", f"{len(given)} policies", f"at most {MOST_POLICIES}")
     yield from arguments.matching(args, "table", TABLE_KEY_PATTERN, "the name of a DynamoDB attribute")
     yield from arguments.between(args, "timeout_seconds", 1, LONGEST_TIMEOUT_SECONDS, "seconds")
     yield from _visibility_problems(args)

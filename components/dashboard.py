@@ -6,14 +6,24 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import arguments, authorizer, consumer_metrics, front_door_metrics, limiter_metrics, naming
+from . import (
+    arguments,
+    authorizer,
+    consumer_metrics,
+    front_door_metrics,
+    limiter_metrics,
+    naming,
+    retrier_metrics,
+)
 from .arguments import Problem
 from .authorizer import AuthorizerNames
 from .consumer_metrics import ConsumerNames
 from .front_door_metrics import FrontDoorNames
 from .limiter_metrics import LimiterNames
 from .monitoring import Panel
+from .retrier_metrics import RetrierNames
 
+SHOWN = ("front_door", "authorizer", "limiter", "consumers", "retrier")
 COLUMNS = 24
 PANEL_HEIGHT = 6
 PERIOD_SECONDS = 60
@@ -30,6 +40,8 @@ class DashboardArgs(TypedDict):
     """The names of consumers. Default: no graphs of any."""
     limiter: NotRequired[LimiterNames | None]
     """A limiter's names. Default: no graphs of one."""
+    retrier: NotRequired[RetrierNames | None]
+    """A retrier's names. Default: no graphs of one."""
     kms_key_arn: NotRequired[pulumi.Input[str]]
     """Taken by every component; a dashboard holds nothing to encrypt. Default: none."""
     log_retention_days: NotRequired[int]
@@ -41,7 +53,7 @@ class DashboardArgs(TypedDict):
 def problems(args: DashboardArgs) -> list[Problem]:
     """Return everything that is wrong with the arguments."""
     found = [*arguments.shared(args)]
-    if not any(args.get(each) for each in ("front_door", "authorizer", "limiter", "consumers")):
+    if not any(args.get(each) for each in SHOWN):
         found.append(Problem("front_door", None, "the names of at least one component to show"))
     return found
 
@@ -57,6 +69,8 @@ def panels(args: DashboardArgs) -> list[Panel]:
         joined += limiter_metrics.panels(counting)
     for worker in args.get("consumers", []):
         joined += consumer_metrics.panels(worker)
+    if calling := args.get("retrier"):
+        joined += retrier_metrics.panels(calling)
     return joined
 
 

@@ -50,6 +50,16 @@ def needed(partition: str, region: str, account: str) -> list[Statement]:
                 }
             },
         ),
+        # A state machine's log ("Data at rest encryption in Step Functions").
+        Statement(
+            ["kms:Decrypt*"],
+            THIS_KEY,
+            principal={"Service": "delivery.logs.amazonaws.com"},
+            condition={
+                "StringEquals": {"aws:SourceAccount": account},
+                "ArnLike": {"aws:SourceArn": f"arn:{partition}:logs:{region}:{account}:*"},
+            },
+        ),
         # An alarm's message into an encrypted topic ("Amazon SNS key management"). No condition: whether
         # CloudWatch names the alarm to KMS is not documented.
         Statement(

@@ -31,6 +31,14 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Network:
+    """Where in a VPC a function is, which decides the address that it calls from."""
+
+    subnet_ids: Sequence[pulumi.Input[str]]
+    security_group_ids: Sequence[pulumi.Input[str]]
+
+
+@dataclass(frozen=True)
 class FunctionSpec:
     """What one function is made of."""
 
@@ -45,6 +53,10 @@ class FunctionSpec:
     """Which of Lambda's own lines are logged: from INFO on, two or three for each run."""
     reserved_concurrency: int | None = None
     """How many runs at once are set aside for it; none for the account's rest."""
+    network: Network | None = None
+    """Where it is; none for Lambda's own network."""
+    tracing: bool = False
+    """Whether X-Ray traces it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,10 @@ def create_function(
         role=role.name,
         policy=pulumi.Output.all(log_group.arn, statements, environment_key).apply(
             lambda known: policies.policy(
-                policies.write_logs(known[0]), *known[1], *policies.key_use(known[2], "kms:Decrypt")
+                policies.write_logs(known[0]),
+                *known[1],
+                *policies.key_use(known[2], "kms:Decrypt"),
+                *([policies.send_traces()] if spec.tracing else []),
             )
         ),
         opts=opts,
@@ -105,6 +120,8 @@ def create_function(
     function = aws.lambda_.Function(
         f"{name}-function",
         **_packaged(spec),
+        **_placed(spec.network),
+        tracing_config=aws.lambda_.FunctionTracingConfigArgs(mode="Active") if spec.tracing else None,
         architectures=[spec.target.architecture],
         timeout=spec.timeout_seconds,
         memory_size=spec.memory_mb,
@@ -120,6 +137,18 @@ def create_function(
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[permissions]),
     )
     return FunctionUnit(function, role, log_group)
+
+
+def _placed(network: Network | None) -> dict[str, Any]:
+    """Return the arguments of a function that say where in a VPC it is."""
+    if network is None:
+        return {}
+    return {
+        "vpc_config": {
+            "subnet_ids": [*network.subnet_ids],
+            "security_group_ids": [*network.security_group_ids],
+        }
+    }
 
 
 def _packaged(spec: FunctionSpec) -> dict[str, Any]:

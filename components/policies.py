@@ -157,6 +157,48 @@ def note_in_table(table_arn: str) -> Statement:
     )
 
 
+def in_network() -> list[Statement]:
+    """Return what Lambda needs to put a function into subnets ("Giving Lambda functions access to a VPC").
+
+    On every resource: network interfaces have no name before they are made, and describing them takes none.
+    """
+    return [
+        Statement(
+            [
+                "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+                "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+            ],
+            ["*"],
+        )
+    ]  # fmt: skip
+
+
+def deliver_own_logs() -> Statement:
+    """Return what a state machine needs to write its log ("Using CloudWatch Logs to log execution history").
+
+    On every resource: log deliveries have no ARN.
+    """
+    return Statement(
+        [
+            "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups",
+            "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries",
+            "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+        ],
+        ["*"],
+    )  # fmt: skip
+
+
+def send_traces() -> Statement:
+    """Return what X-Ray's tracing needs; on every resource, since X-Ray has none for traces."""
+    return Statement(
+        [
+            "xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords",
+            "xray:PutTraceSegments",
+        ],
+        ["*"],
+    )  # fmt: skip
+
+
 def table_key_use(kms_key_arn: str | None) -> list[Statement]:
     """Return what a caller of a table under a customer key needs ("DynamoDB encryption at rest", guide)."""
     return key_use(

@@ -11,6 +11,7 @@ from botocore.credentials import Credentials
 
 from .emulator import REGION
 from .issuer import Issuer
+from .upstreams import Upstream
 
 SERVICE = "execute-api"
 CLIENT = "192.0.2.1"
@@ -108,6 +109,10 @@ class Callers:
     """Of kind function, where the function is the example."""
     proxy: Proxy | None = None
     """Where the stack has one in front of it."""
+    upstream: Upstream | None = None
+    """Where the stack has a retrier, whose placeholder it stands for."""
+    calling: IamUser | None = None
+    """Who may have calls made by that retrier."""
 
     @property
     def shown(self) -> dict[str, str]:

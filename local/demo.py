@@ -21,7 +21,7 @@ from sluice import tokens
 from sluice.dead_letters import ATTRIBUTE, Reason
 from sluice.redrive import Choice, Clock, Handover, Route
 
-from . import demo_callers, demo_full
+from . import demo_callers, demo_full, demo_retrier
 from .backend import backend
 from .client import Sent, post, post_all
 from .demo_checks import Check, outcome, recorded, wait_until
@@ -80,6 +80,7 @@ def run(*, as_json: bool) -> int:
         try:
             deployed += [local.up(name) for name in (*STACKS, LIMITS)]
             rich = local.up(demo_full.STACK, demo_full.overrides(behind))
+            calling = local.up(demo_retrier.STACK)
             guarded = [
                 local.up(name, demo_callers.overrides(name))
                 for name in (*demo_callers.STACKS, demo_callers.PROXY)
@@ -87,7 +88,7 @@ def run(*, as_json: bool) -> int:
         except (DeployError, pulumi.RunError) as error:
             checks = [Check("deploy", ok=False, detail={"error": str(error)})]
         else:
-            others = [partial(demo_full.examine, local, rich, behind)]
+            others = [partial(demo_retrier.examine, calling), partial(demo_full.examine, local, rich, behind)]
             others += [partial(demo_callers.examine, local, each) for each in guarded]
             checks, visits = show_all(local, deployed, others, say)
     report = Report(

@@ -1,13 +1,14 @@
 """What stands outside a program and has to be there before it is deployed, made for a local run.
 
 A hosted zone, a token, an issuer, a user pool with a user, keys of IAM's, a function that decides, a proxy's
-secret. What the settings name is left alone where it is there; settings that cannot be read are left to the
-program's own checks.
+secret, an upstream. What the settings name is left alone where it is there; settings that cannot be read are
+left to the program's own checks.
 """
 
 import base64
 import io
 import json
+import re
 import secrets
 import urllib.parse
 import urllib.request
@@ -30,10 +31,12 @@ from .callers import Callers, IamUser, PoolUser, Proxy, Tenant
 from .emulator import ROOT
 from .issuer import AUDIENCE, MAKE, Issuer
 from .program import Config, Deployment
+from .upstreams import upstream
 
 AUTHORIZER_KEY = "sluice:authorizer"
 FRONT_DOOR_KEY = "sluice:front_door"
 PROXY_KEY = "sluice:proxy"
+RETRIER_KEY = "sluice:retrier"
 TOKEN_NAME = "local"  # noqa: S105 - a name
 USER_NAME = "local-user"
 SECRET_HEADER = "X-Origin-Secret"  # noqa: S105 - a name
@@ -42,6 +45,11 @@ EXAMPLE = ROOT / "examples" / "tenants"
 """A function that decides."""
 EXAMPLE_HANDLER = "tenants.handler"
 LOOPBACK = "http://127.0.0.1:"
+LOOPBACK_NETWORK = "127.0.0.0/8"
+PLACEHOLDER = ".example.com"
+"""How the host of an upstream ends that is nobody's."""
+CALLING = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")
+"""What a caller of a function URL needs ("Control access to Lambda function URLs")."""
 
 Section = dict[str, Any]
 
@@ -55,7 +63,7 @@ class Surroundings:
 
     def prepare(self, config: Config) -> tuple[Config, Callers]:
         """Return a config for which everything is there, and what its callers show."""
-        config, proxy = with_proxy(with_zone(config, self.aws))
+        config, known = self._outside(config)
         given = section(config, AUTHORIZER_KEY)
         make = {
             "token": _tokens,
@@ -65,21 +73,40 @@ class Surroundings:
             "function": self._function,
         }.get(str(given.get("kind")))
         if make is None:
-            return config, Callers(proxy=proxy)
+            return config, known
         changed, callers = make(given)
-        return {**config, AUTHORIZER_KEY: json.dumps({**given, **changed})}, replace(callers, proxy=proxy)
+        joined = replace(callers, proxy=known.proxy, upstream=known.upstream, calling=known.calling)
+        return {**config, AUTHORIZER_KEY: json.dumps({**given, **changed})}, joined
 
     def permit(self, callers: Callers, deployment: Deployment) -> None:
-        """Let those who may call a stack, now that its API is there."""
-        if callers.permitted is None:
-            return
-        stages = [each for each in deployment.resources if each.type == "aws:apigateway/stage:Stage"]
-        allowed = policies.Statement(
-            ["execute-api:Invoke"], [f"{each.outputs['executionArn']}/*" for each in stages]
-        )
+        """Let those who may call a stack, now that it is there."""
+        if callers.permitted:
+            stages = [each for each in deployment.resources if each.type == "aws:apigateway/stage:Stage"]
+            arns = [f"{each.outputs['executionArn']}/*" for each in stages]
+            self._allow(callers.permitted, ["execute-api:Invoke"], arns)
+        if callers.calling and (orchestrator := deployment.outputs["retrier"]["orchestrator"]):
+            found = self.aws.client("lambda").get_function(FunctionName=orchestrator)
+            self._allow(callers.calling, CALLING, [found["Configuration"]["FunctionArn"]])
+
+    def _allow(self, user: IamUser, actions: Sequence[str], arns: Sequence[str]) -> None:
         self.aws.client("iam").put_user_policy(
-            UserName=callers.permitted.name, PolicyName="calling", PolicyDocument=policies.policy(allowed)
+            UserName=user.name,
+            PolicyName="calling",
+            PolicyDocument=policies.policy(policies.Statement(actions, arns)),
         )
+
+    def _outside(self, config: Config) -> tuple[Config, Callers]:
+        """Return a config whose zone, proxy and upstream are there."""
+        config, proxy = with_proxy(with_zone(config, self.aws))
+        given = section(config, RETRIER_KEY)
+        if not given:
+            return config, Callers(proxy=proxy)
+        calling = new_iam_user(self.aws, "calling")
+        if PLACEHOLDER not in json.dumps(given):
+            return config, Callers(proxy=proxy, calling=calling)
+        found = self.ending.enter_context(upstream())
+        config = {**config, RETRIER_KEY: json.dumps(with_upstream(given, found.url))}
+        return config, Callers(proxy=proxy, upstream=found, calling=calling)
 
     def _issuer(self, given: Section) -> tuple[Section, Callers]:
         """Return an issuer, whose token is for the first audience and has all scopes that are asked for."""
@@ -161,6 +188,13 @@ def with_proxy(config: Config) -> tuple[Config, Proxy | None]:
         return config, None
     proxy = Proxy(given["address_header"], str(given.get("secret_header") or SECRET_HEADER), known[0])
     return {**config, PROXY_KEY: json.dumps({**given, **made})}, proxy
+
+
+def with_upstream(given: Section, url: str) -> Section:
+    """Return a retrier's settings in which an upstream here stands for a placeholder."""
+    text = re.sub(rf'"https://[a-z0-9.-]+{re.escape(PLACEHOLDER)}"', json.dumps(url), json.dumps(given))
+    changed: Section = json.loads(text)
+    return {**changed, "private_networks": [*texts(given, "private_networks"), LOOPBACK_NETWORK]}
 
 
 def with_zone(config: Config, aws: Aws) -> Config:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from .callers import SERVICE
+from .callers import SERVICE, IamUser
 from .emulator import REGION
 from .program import stack_config
 from .say import Say
@@ -33,7 +33,8 @@ def up(stack: str) -> int:
     stack_config(stack)  # before anything is started for a stack that is not there
     with local_aws(Say(), on_request=tell_request) as local:
         deployed = local.up(stack)
-        print(f"\nURL: {deployed.outputs['url']}\n\n{curl(deployed)}\n\n{HEADING}", flush=True)
+        commands = [curl(deployed), *filter(None, [curl_of_a_call(deployed)])]
+        print("\n\n".join([f"\nURL: {deployed.outputs['url']}", *commands, HEADING]), flush=True)
         try:
             for line in handled_lines(local, deployed.consumer["log"]):
                 print(line, flush=True)
@@ -55,9 +56,24 @@ def curl(deployed: LocalStack) -> str:
     for name, value in headers.items():
         words += ["-H", f"{name}: {value}"]
     if user := callers.permitted:
-        words += ["--aws-sigv4", f"aws:amz:{REGION}:{SERVICE}"]
-        words += ["--user", f"{user.credentials.access_key}:{user.credentials.secret_key}"]
+        words += signing(user, SERVICE)
     return shlex.join([*words, "-d", '{"hello": "world"}'])
+
+
+def curl_of_a_call(deployed: LocalStack) -> str | None:
+    """Return a command line that has a retrier call the upstream beside it, where there are both."""
+    user, behind = deployed.callers.calling, deployed.callers.upstream
+    if user is None or behind is None:
+        return None
+    call = json.dumps({"url": f"{behind.url}/limited/2"})
+    words = ["curl", "-i", deployed.outputs["retrier"]["url"], "-H", "Content-Type: application/json"]
+    return shlex.join([*words, *signing(user, "lambda"), "-d", call])
+
+
+def signing(user: IamUser, service: str) -> list[str]:
+    """Return the words by which curl signs a request."""
+    key = f"{user.credentials.access_key}:{user.credentials.secret_key}"
+    return ["--aws-sigv4", f"aws:amz:{REGION}:{service}", "--user", key]
 
 
 def tell_request(context: Mapping[str, str]) -> None:

@@ -33,6 +33,7 @@ LONG = (
         "component/test_program",
     ),
     *("local/test_limiter", "local/test_demo", "local/test_command", "local/test_refusing"),
+    *("local/test_retrier", "local/test_rig_workflows"),
 )
 """What comes first, so that no process is left with it at the end."""
 UNCOVERED = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pulumi
 
-from components import AlarmTopic, Authorizer, Consumer, Dashboard, EncryptionKey, FrontDoor, Limiter
+from components import AlarmTopic, Authorizer, Consumer, Dashboard, EncryptionKey, FrontDoor, Limiter, Retrier
 from components.front_door_metrics import FrontDoorNames
 from sluice import tokens
 
@@ -53,6 +53,7 @@ DYING: Mapping[str, object] = {
 }
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/orders:v1"
 FUNCTION_ARN = arn("lambda", "function:orders")
+POLICIES = [f"arn:aws:iam::{ACCOUNT}:policy/orders/read", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
 TABLES_OF_CONSUMER = frozenset({"table_name", "idempotency_table_name"})
 LIMITER_ARGS: Mapping[str, object] = {
     "access_log_name": "door-access-log",
@@ -80,6 +81,15 @@ FRONT_DOOR_NAMES: FrontDoorNames = {
     "namespace": "Sluice/sluice-test-door",
     "queues": [{"queue": "door-queue", "dead_letter_queue": "door-dead"}, {"queue": "orders"}],
     "cached": True,
+}
+RETRIER_ARGS: Mapping[str, object] = {"upstreams": [{"origin": "https://api.example.com"}]}
+SECRET_ARN = arn("secretsmanager", "secret:partner-Ab12Cd")
+RETRIER_NAMES = {
+    "label": "retrier",
+    "service": "sluice-test-retrier",
+    "state_machine": arn("states", "stateMachine:retrier"),
+    "functions": {"call": "retrier-call", "second": "retrier-second"},
+    "orchestrator": "retrier-orchestrator",
 }
 CERTIFICATE = arn("acm", "certificate/0a1b2c3d")
 ZONE = "Z0123456789ABCDEFGHIJ"
@@ -398,6 +408,7 @@ CASES = {
             # What the function has anyway, and so no clash with it.
             "requirements": str(ROOT / "handlers" / "layers" / "consumer.txt"),
             "environment": {"MODE": "fast"},
+            "policy_arns": POLICIES,
             "table": "id",
             "timeout_seconds": 20,
             "memory_mb": 512,
@@ -475,6 +486,67 @@ CASES = {
         Limiter,
         {**PROTECTING, "burst_limit": 100, "count_only": True, "log_blocked": True, "proxy": PROXY},
     ),
+    "retrier": Case(Retrier, RETRIER_ARGS),
+    "retrier with a key": Case(Retrier, {**RETRIER_ARGS, "kms_key_arn": KEY}),
+    "retrier with a standard workflow": Case(
+        Retrier, {**RETRIER_ARGS, "workflow": "standard", "deadline_seconds": 86_400, **SHARED}
+    ),
+    "retrier for everybody": Case(Retrier, {**RETRIER_ARGS, "access": "open"}),
+    "retrier without a URL": Case(
+        Retrier,
+        {**RETRIER_ARGS, "access": "none", **SHARED},
+        frozenset({"url", "orchestrator_name", "orchestrator_arn"}),
+    ),
+    "retrier with everything": Case(
+        Retrier,
+        {
+            "upstreams": [
+                {"origin": "https://api.example.com", "calls": 10, "seconds": 2, "burst": 5},
+                {"origin": "https://*.example.org:8443"},
+            ],
+            "private_networks": ["10.0.0.0/8", "fd00::/8"],
+            "secrets": [
+                {
+                    "name": "partner",
+                    "secret_arn": SECRET_ARN,
+                    "origins": ["https://api.example.com"],
+                    "json_key": "token",
+                    "kms_key_arn": KEY,
+                }
+            ],
+            "egress": [
+                {"name": "call"},
+                {
+                    "name": "nat",
+                    "subnet_ids": ["subnet-0a1b2c3d4e5f60718", "subnet-0a1b2c3d4e5f60719"],
+                    "security_group_ids": ["sg-0a1b2c3d4e5f60718"],
+                },
+                {"name": "theirs", "function_arn": FUNCTION_ARN},
+            ],
+            "caller_arns": CALLERS,
+            "statuses": [429, 503],
+            "methods": ["GET", "POST"],
+            "attempts": 8,
+            "deadline_seconds": 120,
+            "timeout_seconds": 20,
+            "base_seconds": 2,
+            "cap_seconds": 60,
+            "shared_pause_seconds": 120,
+            "circuit": {
+                "failure_percent": 25,
+                "minimum_calls": 20,
+                "window_seconds": 60,
+                "open_seconds": 90,
+            },
+            "idempotency_header": "x-request-key",
+            "kept_seconds": 3600,
+            "response_headers": ["content-type", "x-*"],
+            "memory_mb": 512,
+            "architecture": "x86_64",
+            "tracing": True,
+            **SHARED,
+        },
+    ),
     "dashboard": Case(Dashboard, {"consumers": [{"label": "worker", "function": "worker"}]}),
     "dashboard with everything": Case(
         Dashboard,
@@ -483,6 +555,7 @@ CASES = {
             "authorizer": {"function": "decider", "ours": True},
             "limiter": LIMITER_NAMES,
             "consumers": [{"label": "worker", "function": "worker"}],
+            "retrier": RETRIER_NAMES,
             **SHARED,
         },
     ),

@@ -53,6 +53,9 @@ METHOD_RESPONSE = "aws:apigateway/methodResponse:MethodResponse"
 GATEWAY_RESPONSE = "aws:apigateway/response:Response"
 METHOD_SETTINGS = "aws:apigateway/methodSettings:MethodSettings"
 RECORD = "aws:route53/record:Record"
+STATE_MACHINE = "aws:sfn/stateMachine:StateMachine"
+POLICY = "aws:iam/policy:Policy"
+FUNCTION_URL = "aws:lambda/functionUrl:FunctionUrl"
 
 Values = dict[str, Any]
 
@@ -70,6 +73,21 @@ def physical(name: str) -> str:
 def identifier(name: str) -> str:
     """Return an identifier as WAF gives one to whatever has this name."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
+def _state_machine(name: str, _inputs: Values) -> Values:
+    machine = arn("states", f"stateMachine:{name}")
+    return {"id": machine, "name": name, "arn": machine}
+
+
+def _policy(name: str, _inputs: Values) -> Values:
+    policy = f"arn:aws:iam::{ACCOUNT}:policy/{name}"
+    return {"id": policy, "name": name, "arn": policy}
+
+
+def _function_url(name: str, _inputs: Values) -> Values:
+    url = f"https://{identifier(name)[:8]}.lambda-url.{REGION}.on.aws/"
+    return {"id": name, "functionUrl": url, "urlId": identifier(name)[:8]}
 
 
 def _queue(name: str, inputs: Values) -> Values:
@@ -275,6 +293,9 @@ OUTPUTS: Mapping[str, Callable[[str, Values], Values]] = {
     "aws:cloudwatch/eventRule:EventRule": _event_rule,
     "aws:cloudwatch/eventTarget:EventTarget": _just_an_id,
     "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": _just_an_id,
+    STATE_MACHINE: _state_machine,
+    POLICY: _policy,
+    FUNCTION_URL: _function_url,
     "pulumi:providers:aws": _just_an_id,
 }
 """What AWS adds to the inputs of a resource, by its type; a type that is not here is an error."""

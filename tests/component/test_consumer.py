@@ -10,7 +10,18 @@ from components import Consumer
 from components.archives import LAYER_LOCK, LayerBuildError, Target
 from components.consumer_args import LAYER_LOCK as LAYER_LOCK_OF_OURS
 
-from .cases import CONSUMER_ARGS, DRAINED, DYING, FUNCTION_ARN, IMAGE, KEY, QUEUE_ARN, TOPIC, planned
+from .cases import (
+    CONSUMER_ARGS,
+    DRAINED,
+    DYING,
+    FUNCTION_ARN,
+    IMAGE,
+    KEY,
+    POLICIES,
+    QUEUE_ARN,
+    TOPIC,
+    planned,
+)
 from .recording import ROLE_POLICY, TABLE, Plan, component_plan, plan_of
 
 QUEUE_URL = CONSUMER_ARGS["queue_url"]
@@ -345,3 +356,13 @@ def test_where_the_package_cannot_be_had_nothing_is_made(monkeypatch: pytest.Mon
             Consumer("unit", {**CONSUMER_ARGS, "table": "id", "idempotency": {}})  # type: ignore[typeddict-item]
 
     assert plan_of(program).children == []
+
+
+def test_the_function_has_its_user_s_policies_before_it_is_fed() -> None:
+    plan = full()
+    attached = [plan[f"unit-policy-{place}"] for place in (0, 1)]
+    assert [each.inputs for each in attached] == [
+        {"role": plan["unit-role"].outputs["name"], "policyArn": each} for each in POLICIES
+    ]
+    assert {each.urn for each in attached} <= plan["unit-mapping"].dependencies
+    assert "unit-policy-0" not in plain()

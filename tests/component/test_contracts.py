@@ -15,6 +15,7 @@ from components import (
     EncryptionKey,
     FrontDoor,
     Limiter,
+    Retrier,
     answers,
     functions,
 )
@@ -30,6 +31,7 @@ from .cases import (
     LIMITER_ARGS,
     PROTECTING,
     QUEUE_ARN,
+    RETRIER_ARGS,
     ROOT,
     TOPIC,
     Case,
@@ -41,6 +43,7 @@ from .recording import (
     COMPONENT_PREFIX,
     FUNCTION,
     LOG_GROUP,
+    POLICY,
     QUEUE,
     QUEUE_POLICY,
     REST_API_POLICY,
@@ -57,6 +60,7 @@ from .recording import (
 KEYED = [name for name, case in CASES.items() if "kms_key_arn" in case.args]
 KEYLESS = [name for name in CASES if name not in KEYED]
 FRONT_DOORS = [name for name, case in CASES.items() if case.component is FrontDoor]
+RETRIERS = [name for name, case in CASES.items() if case.component is Retrier]
 LIMITERS = [name for name, case in CASES.items() if case.component is Limiter]
 WITH_FUNCTION = [
     *(f"authorizer {kind}{how}" for kind in ("token", "jwt") for how in ("", " with everything")),
@@ -67,15 +71,28 @@ WITH_FUNCTION = [
     "consumer of a FIFO queue with pollers of its own",
     "consumer with everything",
     *LIMITERS,
+    *RETRIERS,
 ]
 LOGGING = ["logs:CreateLogStream", "logs:PutLogEvents"]
 KEEPING = ["s3:PutObject"]
+OF_NAMED_EXECUTIONS = ["states:DescribeExecution"]
+ON_EVERYTHING = {
+    *("ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"),
+    *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses"),
+    *("logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:GetLogDelivery"),
+    *("logs:DescribeResourcePolicies", "logs:ListLogDeliveries", "logs:PutResourcePolicy"),
+    *("logs:UpdateLogDelivery", "xray:GetSamplingRules", "xray:GetSamplingTargets"),
+    *("xray:PutTelemetryRecords", "xray:PutTraceSegments"),
+}
+"""What IAM knows no resource for, or none that is there before it is used."""
 
 SEGMENT = r"([^/{}]+|\{\})"
 PATH = f"{SEGMENT}(/{SEGMENT})*"
 """Names of parameters are no part of a child's name, so that one can be renamed."""
 PLACEHOLDERS = {
     "<n>": r"\d+",
+    "<place>": r"\d+",
+    "<egress>": "call|nat",
     "<path>": PATH,
     "<method>": f"(POST|PUT|PATCH|GET|OPTIONS)/{PATH}",
     "<part>": "logs|role|policy|function|retries",
@@ -261,6 +278,12 @@ def test_roles_may_use_the_customer_key_and_no_other(case: str) -> None:
         # The dead letters' bucket asks for no more: to encrypt an object needs GenerateDataKey.
         "unit-ingest-policy": of_function,
         "unit-enforcer-policy": of_function,
+        "unit-call-policy": of_function,
+        "unit-nat-policy": of_function,
+        "unit-machine-policy": SENDING,
+        "unit-orchestrator-policy": READING_VARIABLES
+        | SENDING
+        | (KEEPING_A_TABLE if "unit-idempotency-table" in plan else set()),
     }
     assert granted == {
         each.name: wanted[each.name] for each in plan.of(ROLE_POLICY) if case in KEYED and wanted[each.name]
@@ -269,11 +292,14 @@ def test_roles_may_use_the_customer_key_and_no_other(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_role_may_do_anything_to_everything(case: str) -> None:
-    for name, statement in planned(case).statements(ROLE, ROLE_POLICY):
+    for name, statement in planned(case).statements(ROLE, ROLE_POLICY, POLICY):
         assert not any("*" in action for action in statement["Action"]), name
+        if statement.get("Resource") == ["*"]:
+            assert set(statement["Action"]) <= ON_EVERYTHING, name
+            continue
         for resource in statement.get("Resource", []):
             assert re.fullmatch(r"arn:aws:[^*]+(?<![:/])([:/]\*)?", resource), name
-            assert resource.endswith(":*") == (statement["Action"] == LOGGING), name
+            assert resource.endswith(":*") == (statement["Action"] in (LOGGING, OF_NAMED_EXECUTIONS)), name
             assert resource.endswith("/*") == (statement["Action"] == KEEPING), "any object of one bucket"
 
 
@@ -311,6 +337,7 @@ def test_what_an_api_s_policy_allows_to_everybody_is_to_call_what_is_not_signed(
 def test_a_role_trusts_one_service_alone(case: str) -> None:
     for name, statement in planned(case).statements(ROLE):
         served = "apigateway" if CASES[case].component is FrontDoor else "lambda"
+        served = "states" if name == "unit-machine-role" else served
         assert statement["Principal"] == {"Service": f"{served}.amazonaws.com"}, name
 
 
@@ -392,6 +419,21 @@ def test_every_alarm_tells_the_topic(case: str) -> None:
                 *("unreadable", "missing", "paused"),
             },
         ),
+        ("retrier", set()),
+        ("retrier with a key", set()),
+        ("retrier for everybody", set()),
+        ("retrier without a URL", {"failed", "throttled", "timed-out", "circuit", "call-errors"}),
+        (
+            "retrier with a standard workflow",
+            {"failed", "throttled", "timed-out", "circuit", "call-errors", "orchestrator"},
+        ),
+        (
+            "retrier with everything",
+            {
+                *("failed", "throttled", "timed-out", "circuit", "orchestrator"),
+                *("call-errors", "nat-errors", "theirs-errors"),
+            },
+        ),
     ],
 )
 def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) -> None:
@@ -459,6 +501,12 @@ def test_there_are_alarms_where_there_is_a_topic(case: str, alarms: set[str]) ->
         (Case(Limiter, {**LIMITER_ARGS, "log_blocked": True}), "log_blocked"),
         (Case(Limiter, {**PROTECTING, "stage_name": None}), "stage_name"),
         (Case(Limiter, {**LIMITER_ARGS, "ipv6_site_prefix": 48}), "ipv6_site_limits"),
+        (Case(Retrier, {}), "upstreams"),
+        (Case(Retrier, {"upstreams": []}), "upstreams"),
+        (Case(Retrier, {**RETRIER_ARGS, "access": "everybody"}), "access"),
+        (Case(Retrier, {**RETRIER_ARGS, "retries": 3}), "retries"),
+        (Case(Retrier, {"upstreams": [{"origin": "https://a.b", "pace": 5}]}), "upstreams[0].pace"),
+        (Case(Retrier, {**RETRIER_ARGS, "private_networks": ["127.0.0.0/8"]}), "private_networks[0]"),
         (Case(Dashboard, {}), "front_door"),
         (
             Case(Dashboard, {"consumers": [{"label": "worker", "function": "worker-1"}], "panels": []}),
@@ -488,7 +536,8 @@ def test_all_problems_are_told_at_once() -> None:
 
 FLOWING = re.compile(
     r".*_(arn|url)|api_id|api_name|root_resource_id|hosted_zone_id|issuer|jwks_uri"
-    r"|audiences|.*user_pool_arns|(iam_)?callers|secrets"
+    r"|audiences|.*user_pool_arns|(iam_)?callers|caller_arns|policy_arns|secrets|subnet_ids"
+    r"|security_group_ids"
 )
 
 
@@ -498,7 +547,13 @@ def later(value: typing.Any) -> typing.Any:
         return [later(each) for each in value]
     if not isinstance(value, Mapping):
         return value
-    return {key: given_by(each) if FLOWING.fullmatch(key) else later(each) for key, each in value.items()}
+    return {key: given_by(each) if flows(key, each) else later(each) for key, each in value.items()}
+
+
+def flows(key: str, value: object) -> bool:
+    """Whether other resources may give an argument; in a list of maps each of their arguments says it."""
+    maps = isinstance(value, list) and any(isinstance(each, Mapping) for each in value)
+    return bool(FLOWING.fullmatch(key)) and not maps
 
 
 def given_by(value: object) -> object:

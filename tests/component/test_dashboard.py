@@ -4,14 +4,22 @@ from typing import Any
 
 import pytest
 
-from components import Dashboard, authorizer, consumer_metrics, front_door_metrics, limiter_metrics
+from components import (
+    Dashboard,
+    authorizer,
+    consumer_metrics,
+    front_door_metrics,
+    limiter_metrics,
+    retrier_metrics,
+)
 from components.consumer_metrics import ConsumerNames
 from components.front_door_metrics import FrontDoorNames
 from components.limiter_metrics import LimiterNames
 from components.monitoring import Metric
+from components.retrier_metrics import RetrierNames
 
 from .cases import FRONT_DOOR_NAMES, planned
-from .recording import REGION, Plan, component_plan
+from .recording import REGION, Plan, arn, component_plan
 
 COUNTING: LimiterNames = {
     "ingest": "limiter-ingest",
@@ -23,17 +31,26 @@ COUNTING: LimiterNames = {
     "stage": "v1",
 }
 WORKER: ConsumerNames = {"label": "worker", "function": "worker-1"}
+CALLING: RetrierNames = {
+    "label": "retrier",
+    "service": "sluice-test-retrier",
+    "state_machine": arn("states", "stateMachine:retrier"),
+    "functions": {"call": "retrier-call", "second": "retrier-second"},
+    "orchestrator": "retrier-orchestrator",
+}
 NAMES = {
     "front_door": FRONT_DOOR_NAMES,
     "authorizer": {"function": "decider", "ours": True},
     "limiter": COUNTING,
     "consumers": [WORKER],
+    "retrier": CALLING,
 }
 TITLES = {
     "front_door": [each.title for each in front_door_metrics.panels(FRONT_DOOR_NAMES)],
     "authorizer": [each.title for each in authorizer.panels({"function": "decider", "ours": True})],
     "limiter": [each.title for each in limiter_metrics.panels(COUNTING)],
     "consumers": [each.title for each in consumer_metrics.panels(WORKER)],
+    "retrier": [each.title for each in retrier_metrics.panels(CALLING)],
 }
 
 
@@ -78,6 +95,10 @@ def test_the_graphs_are_of_the_given_names_in_the_stack_s_region() -> None:
         ("WebACL", "limiter-acl"),
         ("Rule", "ALL"),
         ("Region", REGION),
+        ("StateMachineArn", CALLING["state_machine"]),
+        ("FunctionName", "retrier-call"),
+        ("FunctionName", "retrier-second"),
+        ("service", "sluice-test-retrier"),
     }
 
 
@@ -106,6 +127,24 @@ def test_there_is_no_graph_of_dead_letters_where_all_queues_are_somebody_else_s(
 def test_what_is_throttled_is_counted_under_the_front_door_s_own_namespace() -> None:
     (throttled,) = [each for each in graphs(FRONT_DOOR_NAMES)["Errors"] if each.name == "RequestsThrottled"]
     assert (throttled.namespace, throttled.dimensions) == ("Sluice/sluice-test-door", {})
+
+
+def test_a_retrier_s_graphs_tell_what_became_of_calls_and_of_its_state_machine() -> None:
+    shown = {each.title: [*each.metrics] for each in retrier_metrics.panels(CALLING)}
+    assert [each.name for each in shown["retrier: calls"]] == [
+        *("CallsAnswered", "CallsGivenUp", "CallsRefused", "CallsHeld"),
+    ]
+    assert {(each.namespace, each.dimensions["service"]) for each in shown["retrier: attempts"]} == {
+        ("Sluice", "sluice-test-retrier")
+    }
+    executions = shown["retrier: executions"]
+    assert [each.name for each in executions] == [
+        *("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut"),
+        "ExecutionThrottled",
+    ]
+    assert {each.namespace for each in executions} == {"AWS/States"}
+    failing = shown["retrier: functions that fail"]
+    assert {each.dimensions["FunctionName"] for each in failing} == {"retrier-call", "retrier-second"}
 
 
 def test_no_graph_covers_another_or_leaves_the_page() -> None:

@@ -8,6 +8,7 @@ from .recording import ACCOUNT, REGION, Values, plan_of
 OWNER = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
 LOGS = {"Service": f"logs.{REGION}.amazonaws.com"}
 ALARMS = {"Service": "cloudwatch.amazonaws.com"}
+DELIVERY = {"Service": "delivery.logs.amazonaws.com"}
 
 
 def statements() -> list[Values]:
@@ -28,7 +29,7 @@ def test_the_key_rotates_and_can_be_saved_for_a_month() -> None:
 
 
 def test_the_key_s_policy_names_the_account_logs_and_alarms_and_nobody_else() -> None:
-    assert [each["Principal"] for each in statements()] == [OWNER, LOGS, ALARMS]
+    assert [each["Principal"] for each in statements()] == [OWNER, LOGS, DELIVERY, ALARMS]
     assert {(each["Effect"], tuple(each["Resource"])) for each in statements()} == {("Allow", ("*",))}, (
         "in a key's own policy * is that key"
     )
@@ -45,6 +46,14 @@ def test_log_groups_of_this_account_and_region_may_be_encrypted() -> None:
     ]
     assert granted(LOGS)["Condition"] == {
         "ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:*"}
+    }
+
+
+def test_what_delivers_the_logs_of_this_account_s_state_machines_may_read_their_encrypted_entries() -> None:
+    assert granted(DELIVERY)["Action"] == ["kms:Decrypt*"]
+    assert granted(DELIVERY)["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:*"},
     }
 
 
@@ -66,4 +75,5 @@ def test_the_outputs_name_the_key() -> None:
 def test_a_key_of_another_partition_is_named_as_its_own() -> None:
     written = json.loads(encryption_key.key_policy("aws-cn", "cn-north-1", ACCOUNT))["Statement"]
     assert written[0]["Principal"] == {"AWS": f"arn:aws-cn:iam::{ACCOUNT}:root"}
-    assert f"arn:aws-cn:logs:cn-north-1:{ACCOUNT}:*" in json.dumps(written[1]["Condition"])
+    for each in written[1:3]:
+        assert f"arn:aws-cn:logs:cn-north-1:{ACCOUNT}:*" in json.dumps(each["Condition"])

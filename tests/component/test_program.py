@@ -118,6 +118,7 @@ def test_the_dev_stack_exports_where_everything_is() -> None:
                 "idempotency_table": plan["consumer-idempotency-table"].outputs["name"],
             }
         },
+        "retrier": None,
         "dashboard": "sluice-dev-dashboard",
         "alarm_topic": None,
         "key_policy_needs": None,
@@ -159,6 +160,53 @@ def test_a_function_of_one_s_own_is_asked_and_seen_on_the_dashboard() -> None:
     body = plan["dashboard-dashboard"].inputs["dashboardBody"]
     assert '"Authorizer: runs"' in body
     assert '"Authorizer: decisions"' not in body, "it tells nobody what it decided"
+
+
+def test_the_retrier_stack_makes_calls_at_once_and_of_its_queue_s_messages() -> None:
+    plan = run("retrier")
+    components = {each.name: each.type.removeprefix(COMPONENT_PREFIX) for each in plan.components}
+    assert components == {
+        **{key: each for key, each in ALWAYS.items() if key != "limiter"},
+        "retrier": "Retrier",
+    }
+    machine = plan["retrier-machine"].outputs["arn"]
+    assert plan.exports["retrier"] == {
+        "url": plan["retrier-url"].outputs["functionUrl"],
+        "state_machine": machine,
+        "functions": {"call": plan["retrier-call-function"].outputs["arn"]},
+        "orchestrator": plan["retrier-orchestrator-function"].outputs["name"],
+        "budgets": plan["retrier-budgets-table"].outputs["name"],
+        "log": plan["retrier-machine-logs"].outputs["name"],
+    }
+    assert set(plan.exports) == set(run("dev").exports), "whoever reads the exports finds the same keys"
+
+
+def test_the_retrier_stack_s_consumer_may_start_its_state_machine_and_waits_for_a_whole_call() -> None:
+    plan = run("retrier")
+    worker = plan["consumer-function"].inputs
+    variables = worker["environment"]["variables"]
+    assert variables["CALLS_STATE_MACHINE"] == plan["retrier-machine"].outputs["arn"]
+    assert variables["CALLS_WORKFLOW"] == "express"
+    assert variables["SLUICE_ENTRY"] == "queued_calls:record_handler"
+    assert plan["consumer-policy-0"].inputs == {
+        "role": plan["consumer-role"].outputs["name"],
+        "policyArn": plan["retrier-start-policy"].outputs["arn"],
+    }
+    deadline = json.loads(stack_config("retrier")["sluice:retrier"])["deadline_seconds"]
+    assert worker["timeout"] >= deadline + 15, "the state machine's own timeout"
+    assert plan["front-door-queue"].inputs["visibilityTimeoutSeconds"] >= 6 * worker["timeout"]
+    assert plan["consumer-mapping"].inputs["batchSize"] == 1
+
+
+def test_the_retrier_is_seen_on_the_dashboard_and_gets_what_is_set_once() -> None:
+    plan = run("retrier", kms_key_arn=KEY, alarm_topic_arn=TOPIC, log_retention_days="7")
+    body = plan["dashboard-dashboard"].inputs["dashboardBody"]
+    assert '"retrier: calls"' in body
+    assert plan["retrier-machine"].outputs["arn"] in body
+    groups = [each for each in plan.of(LOG_GROUP) if each.name.startswith("retrier-")]
+    assert {(each.inputs["kmsKeyId"], each.inputs["retentionInDays"]) for each in groups} == {(KEY, 7)}
+    assert len(groups) == 3
+    assert "retrier-failed-alarm" in plan
 
 
 @pytest.mark.parametrize("stack", ["cognito", "iam"])
@@ -251,7 +299,7 @@ def test_the_open_stack_lets_everybody_call() -> None:
     assert [each.name for each in plan.of(FUNCTION)] == ["consumer-function"]
     absent = {key for key, value in plan.exports.items() if value is None}
     assert absent == {
-        *("authorizer_function", "authorizer_log", "limiter"),
+        *("authorizer_function", "authorizer_log", "limiter", "retrier"),
         *("domain_target", "alarm_topic", "key_policy_needs"),
     }
     assert "limiter" not in plan
@@ -342,6 +390,7 @@ def test_a_key_that_is_given_is_left_alone_and_its_owner_is_told_what_it_needs()
     needs = json.loads(plan.exports["key_policy_needs"])["Statement"]
     assert [each["Principal"] for each in needs] == [
         {"Service": f"logs.{REGION}.amazonaws.com"},
+        {"Service": "delivery.logs.amazonaws.com"},
         {"Service": "cloudwatch.amazonaws.com"},
     ]
 

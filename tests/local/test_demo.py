@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local import demo, demo_callers, demo_checks, demo_full, demo_limits, program
+from local import demo, demo_callers, demo_checks, demo_full, demo_limits, demo_retrier, program
 from local import stack as local_stack
 from local.backend import Backend, backend
 from local.callers import Callers
@@ -47,6 +47,14 @@ FULL_CHECKS = [
     "full: a denied network is refused",
     "full: the domain leads here",
 ]
+RETRIER_CHECKS = [
+    "retrier: a call waits as a 429 asks",
+    "retrier: one idempotency key, one call",
+    "retrier: it calls nobody else",
+    "retrier: a message becomes a call",
+    "retrier: all callers share the upstream's pace",
+    "retrier: when all fails, the upstream's own answer comes back",
+]
 GUARDED = [*demo_callers.STACKS, demo_callers.PROXY]
 CALLERS_CHECKS = [
     *(f"{name}: who may call is let in, and nobody else" for name in demo_callers.STACKS),
@@ -72,6 +80,7 @@ def _with_stacks_that_are_there(
     monkeypatch.setattr(demo, "visit", lambda local, stack: visits_that_hold())
     monkeypatch.setattr(demo_full, "examine", lambda local, stack, behind: [Check("it holds", ok=True)])
     monkeypatch.setattr(demo_callers, "examine", lambda local, stack: [Check("it holds", ok=True)])
+    monkeypatch.setattr(demo_retrier, "examine", lambda stack: [Check("it holds", ok=True)])
 
 
 def visits_that_hold() -> list[Visit]:
@@ -113,7 +122,7 @@ def test_everything_holds_on_all_stacks_and_json_is_all_that_is_printed(
         for check in CHECKS:
             assert [name for name in names if name.startswith(f"{stack}: ") and check in name], check
     assert "dev: callers without a known token are refused" in names
-    others = [*FULL_CHECKS, *CALLERS_CHECKS, *LIMITS_CHECKS]
+    others = [*RETRIER_CHECKS, *FULL_CHECKS, *CALLERS_CHECKS, *LIMITS_CHECKS]
     assert names[-len(others) :] == others
     busy = {each["client"]: each["refused"] > 0 for each in report["clients"]}
     assert busy == {each.client: each.busy for each in VISITORS}
@@ -147,7 +156,9 @@ def test_one_check_that_fails_makes_the_run_fail(
 
 
 @pytest.mark.usefixtures("_with_stacks_that_are_there")
-@pytest.mark.parametrize(("part", "stacks"), [(demo_full, 1), (demo_callers, len(GUARDED))])
+@pytest.mark.parametrize(
+    ("part", "stacks"), [(demo_full, 1), (demo_retrier, 1), (demo_callers, len(GUARDED))]
+)
 def test_one_check_of_another_part_that_fails_makes_the_run_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: ModuleType, stacks: int
 ) -> None:
@@ -176,7 +187,9 @@ def test_where_the_clients_cannot_come_the_run_fails_and_says_why(
     (failed,) = (check for check in report["checks"] if not check["ok"])
     assert failed["detail"] == {"error": "ConnectionError: nobody answers"}
     made_checks = [check["name"] for check in report["checks"]].count("it holds")
-    assert made_checks == len([*demo.STACKS, demo_full.STACK, *GUARDED]), "all others are made"
+    assert made_checks == len([*demo.STACKS, demo_full.STACK, demo_retrier.STACK, *GUARDED]), (
+        "all others are made"
+    )
     assert report["clients"] == []
 
 

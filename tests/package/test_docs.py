@@ -7,7 +7,19 @@ import tomllib
 from pathlib import Path
 
 import settings
-from components import AuthorizerArgs, ConsumerArgs, FrontDoorArgs, Idempotency, ProxyArgs, TokenArgs
+from components import (
+    AuthorizerArgs,
+    CircuitArgs,
+    ConsumerArgs,
+    EgressArgs,
+    FrontDoorArgs,
+    Idempotency,
+    ProxyArgs,
+    RetrierArgs,
+    SecretArgs,
+    TokenArgs,
+    UpstreamArgs,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -94,6 +106,12 @@ def test_every_argument_of_the_authorizer_is_on_the_features_page() -> None:
 
 def test_every_argument_of_the_consumer_is_on_the_features_page() -> None:
     given = {*ConsumerArgs.__annotations__, *Idempotency.__annotations__}
+    assert given - EVERYWHERE <= features()
+
+
+def test_every_argument_of_the_retrier_is_on_the_features_page() -> None:
+    shapes = (RetrierArgs, UpstreamArgs, EgressArgs, SecretArgs, CircuitArgs)
+    given = {key for shape in shapes for key in shape.__annotations__}
     assert given - EVERYWHERE <= features()
 
 

@@ -11,7 +11,7 @@ import aws_lambda_powertools
 import pulumi
 import pytest
 
-from components import archives, consumer, limiter_rules
+from components import archives, consumer, limiter_rules, retrier, retrier_args
 from components.archives import LayerBuildError, Target
 from components.authorizer import LAYER_LOCK, MODULES, SETTINGS_FILE
 from components.authorizer_args import AuthorizerKind
@@ -20,6 +20,7 @@ from local.makers.compute import zipped
 from sluice import tokens
 from sluice.limiter import rules, sets
 from sluice.limiter.windows import Calendar, WindowKind, WindowPeriod
+from sluice.retrier import rules as retrier_rules
 
 AUTHORIZER = ["sluice/__init__.py", "sluice/handlers/__init__.py", "sluice/tokens.py", SETTINGS_FILE]
 """What the archives of both built-in authorizers hold, beside the modules of each."""
@@ -352,6 +353,114 @@ def test_the_limiter_s_functions_start_with_the_rules_and_the_zones_in_their_arc
     assert isinstance(LIMITER_RULES.windows[0].buckets, Calendar)
     indices = [window.buckets.index(1_750_000_000_000) for window in LIMITER_RULES.windows]
     assert told.split() == [str(each) for each in indices]
+
+
+RETRIER_RULES = retrier_args.rules_of(
+    {"upstreams": [{"origin": "https://api.example.com", "calls": 5}], "private_networks": ["10.0.0.0/8"]}
+)
+RETRIER_MODULES = {"call": retrier.CALLING, "orchestrator": retrier.ORCHESTRATING}
+RETRIER_VARIABLES = {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "a",
+    "AWS_SECRET_ACCESS_KEY": "b",
+    "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
+    "SLUICE_SERVICE": "retrier",
+    "SLUICE_BUDGETS": "budgets",
+    "SLUICE_STATE_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:calls",
+    "SLUICE_IDEMPOTENCY_TABLE": "kept",
+    "SLUICE_KEPT_SECONDS": "60",
+}
+OUR_MODULES = (
+    "ours = {'sluice', 'handlers', 'components', 'local'}\n"
+    "print('ours', *sorted(name for name in sys.modules if name.partition('.')[0] in ours))\n"
+)
+
+
+def retrier_archive(entry: str) -> pulumi.AssetArchive:
+    return archives.handler_archive(
+        modules=[f"retrier/{each}" for each in RETRIER_MODULES[entry]],
+        shared=retrier.SHARED,
+        generated={f"sluice/handlers/retrier/{retrier_rules.FILE}": RETRIER_RULES.dumps()},
+    )
+
+
+def python_modules(archive: pulumi.AssetArchive) -> set[str]:
+    """Return the modules of ours that an archive holds."""
+    return {
+        each.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for each in paths(archive)
+        if each.startswith("sluice/") and each.endswith(".py")
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "workflow"), [("call", "express"), ("orchestrator", "express"), ("orchestrator", "standard")]
+)
+def test_the_retrier_s_functions_start_with_what_their_archives_and_their_layer_hold(
+    entry: str, workflow: str, tmp_path: Path
+) -> None:
+    task = unpacked(retrier_archive(entry), tmp_path)
+    told = run_isolated(
+        "import os\n"
+        f"os.environ |= {dict(RETRIER_VARIABLES, SLUICE_WORKFLOW=workflow)!r}\n"
+        f"from sluice.handlers.retrier import {entry} as started\n"
+        f"assert started.{'_workers' if entry == 'call' else '_orchestrators'}, 'it starts at once'\n"
+        f"print(started.__file__)\n{OUR_MODULES}",
+        [str(task), PACKAGES],
+    )
+    file, ours = told.splitlines()
+    assert file == f"{task}/sluice/handlers/retrier/{entry}.py"
+    shipped = python_modules(retrier_archive(entry))
+    used = set(ours.split()[1:])
+    assert used <= shipped
+    left = {f"sluice.handlers.retrier.{each}" for each in ({"once"} if workflow == "standard" else set())}
+    assert shipped - used == left & shipped, "what nobody imports is not shipped"
+
+
+@pytest.mark.parametrize("entry", RETRIER_MODULES)
+def test_the_retrier_s_functions_read_the_rules_in_their_archive(entry: str, tmp_path: Path) -> None:
+    task = unpacked(retrier_archive(entry), tmp_path)
+    written = (task / "sluice/handlers/retrier" / retrier_rules.FILE).read_text()
+    assert retrier_rules.loads(written) == RETRIER_RULES
+
+
+def test_the_orchestrator_does_without_what_calls_upstreams(tmp_path: Path) -> None:
+    task = unpacked(retrier_archive("orchestrator"), tmp_path)
+    told = run_isolated(
+        "from sluice.handlers.retrier import orchestrator\nprint('aiohttp' in sys.modules)\n",
+        [str(task), PACKAGES],
+    )
+    assert told.split() == ["False"], "it costs time at a cold start"
+
+
+def test_the_retrier_s_layer_holds_what_its_functions_import() -> None:
+    pinned = re.findall(r"^([a-z0-9-]+)==", retrier.LAYER_LOCK.read_text(), re.MULTILINE)
+    assert {"aiohttp", "aws-lambda-powertools", "jmespath", "yarl"} <= set(pinned)
+    assert not {"boto3", "botocore"} & set(pinned), "Lambda has them"
+
+
+def test_a_consumer_that_makes_calls_holds_its_code_and_starts(tmp_path: Path) -> None:
+    archive = archives.handler_archive(
+        modules=consumer.MODULES, shared=consumer.SHARED, code=retrier_args.QUEUED_CALLS
+    )
+    task = unpacked(archive, tmp_path)
+    told = run_isolated(
+        "import os\n"
+        f"os.environ |= {RETRIER_VARIABLES!r}\n"
+        "import queued_calls\n"
+        "from sluice.handlers import consumer\n"
+        f"print(queued_calls.__file__, queued_calls.record_handler.__name__)\n{OUR_MODULES}",
+        [str(task), PACKAGES],
+    )
+    file, ours = told.splitlines()
+    assert file == f"{task}/queued_calls.py record_handler"
+    assert set(ours.split()[1:]) <= python_modules(archive)
+    named = retrier_args.calls_from_queue({"upstreams": []})["poison_errors"]
+    assert [each.partition(".")[0] for each in named] == ["queued_calls"] * len(named)
+    text = (task / "queued_calls.py").read_text()
+    assert all(f"class {each.partition('.')[2]}(" in text for each in named), (
+        "the names of errors are its own"
+    )
 
 
 @pytest.fixture

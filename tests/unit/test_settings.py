@@ -31,6 +31,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "authorizer": {"kind": "none"},
     "proxy": {},
     "limiter": {},
+    "retrier": {},
     "consumer": {"code": "examples/recorder", "entry": "recorder:record_handler"},
     "encryption_key": {},
     "alarm_topic": {},
@@ -77,6 +78,7 @@ def test_good_settings_are_the_components_arguments() -> None:
             Worker(
                 "consumer",
                 None,
+                False,
                 {  # type: ignore[typeddict-item]
                     "code": str(ROOT / "examples/recorder"),
                     "environment": {"AB": "x"},
@@ -89,6 +91,7 @@ def test_good_settings_are_the_components_arguments() -> None:
         ],
         shared={},
         limiter=None,
+        retrier=None,
         encryption_key=None,
         alarm_topic=None,
     )
@@ -716,7 +719,7 @@ def test_a_misspelt_section_is_guessed() -> None:
 
 def test_an_unknown_setting_that_resembles_nothing_tells_what_there_is() -> None:
     (problem,) = refusal(raw(consumer={"zzz": 1})).problems
-    assert problem.remedy.startswith("use one of: queue, queue_visibility_timeout_seconds, ")
+    assert problem.remedy.startswith("use one of: queue, calls, queue_visibility_timeout_seconds, ")
     assert " queue_arn," not in problem.remedy
 
 
@@ -733,7 +736,8 @@ def test_what_comes_from_another_component_cannot_be_set(section: str, key: str)
 @pytest.mark.parametrize("section", COMPONENTS, ids=lambda section: section.key)
 @pytest.mark.parametrize("key", SHARED)
 def test_what_is_shared_is_set_beside_the_sections(section: Section, key: str) -> None:
-    (problem,) = refusal(raw(**{section.key: {key: "x"}})).problems
+    beside = {"upstreams": [{"origin": "https://api.example.com"}]} if section is settings.RETRIER else {}
+    (problem,) = refusal(raw(**{section.key: {**beside, key: "x"}})).problems
     assert problem.path == f"sluice:{section.key}.{key}"
     assert problem.allowed == f"nothing here: sluice:{key} holds for all"
     assert problem.remedy == "move it"

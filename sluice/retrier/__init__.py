@@ -1,0 +1,1 @@
+"""What a retrier's component and its functions share."""

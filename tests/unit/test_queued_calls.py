@@ -1,0 +1,188 @@
+"""A consumer's messages are calls: what is started for one, and what a message is told in the end."""
+
+import importlib
+import json
+import sys
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from botocore.exceptions import ClientError
+
+from components.retrier_args import QUEUED_CALLS
+
+from .consumer_records import record
+
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:calls"
+URL = "https://api.example.com/orders"
+TOLD = {"attempts": 2, "waited": 1.5, "history": []}
+DONE = {**TOLD, "ok": True, "status": 201, "headers": {}, "body": "made"}
+
+Json = dict[str, Any]
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "StartExecution")
+
+
+@dataclass
+class StepFunctions:
+    """Executions that end as a test says."""
+
+    ended: Json = field(default_factory=lambda: {"status": "SUCCEEDED", "output": json.dumps(DONE)})
+    problem: Exception | None = None
+    started: list[tuple[str | None, Json]] = field(default_factory=list)
+    """Under which name, if any, and with what input."""
+
+    def end(self, **outcome: Any) -> None:
+        self.ended = {"status": "SUCCEEDED", "output": json.dumps({**TOLD, **outcome})}
+
+    def start_sync_execution(self, **given: str) -> Json:
+        return {"executionArn": f"{MACHINE}:1", **self._start(None, **given)}
+
+    def start_execution(self, *, name: str, **given: str) -> Json:
+        return self._start(name, **given)
+
+    def _start(self, name: str | None, *, stateMachineArn: str, input: str) -> Json:  # noqa: A002, N803 - as boto3
+        assert stateMachineArn == MACHINE
+        self.started.append((name, json.loads(input)))
+        if self.problem is not None:
+            raise self.problem
+        return self.ended
+
+
+@pytest.fixture
+def aws() -> StepFunctions:
+    return StepFunctions()
+
+
+@pytest.fixture
+def code(aws: StepFunctions, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The code as a consumer's function finds it: at the root of its archive."""
+    monkeypatch.syspath_prepend(QUEUED_CALLS)
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: aws)
+    monkeypatch.setenv("CALLS_WORKFLOW", "express")
+    monkeypatch.setenv("CALLS_STATE_MACHINE", MACHINE)
+    monkeypatch.delitem(sys.modules, "queued_calls", raising=False)
+    return importlib.import_module("queued_calls")
+
+
+def take(code: ModuleType, call: object = None, *, name: str = "m-1") -> None:
+    body = call if isinstance(call, str) else json.dumps(call or {"url": URL})
+    assert code.record_handler(SQSRecord(record(name, body=body))) is None
+
+
+def error_of(code: ModuleType, call: object = None) -> Exception:
+    """Return with what a message is not handled; it is one of the code's own errors."""
+    own = (code.UnmakeableCallError, code.RefusedError, code.CallFailedError)
+    with pytest.raises(own) as caught:
+        take(code, call)
+    error: Exception = caught.value
+    return error
+
+
+def test_a_message_is_a_call_that_its_id_makes_the_only_one(code: ModuleType, aws: StepFunctions) -> None:
+    take(code, {"url": URL, "method": "POST"})
+    assert aws.started == [(None, {"call": {"url": URL, "method": "POST", "idempotency_key": "m-1"}})]
+
+
+def test_a_calls_own_key_counts_before_its_messages(code: ModuleType, aws: StepFunctions) -> None:
+    take(code, {"url": URL, "idempotency_key": "k-1"})
+    assert aws.started == [(None, {"call": {"url": URL, "idempotency_key": "k-1"}})]
+
+
+@pytest.mark.parametrize("body", ["", "not JSON", "[]", "1", '"text"', "null", "true", "{"])
+def test_a_message_without_a_call_starts_nothing(code: ModuleType, aws: StepFunctions, body: str) -> None:
+    assert isinstance(error_of(code, body), code.UnmakeableCallError)
+    assert aws.started == []
+
+
+@pytest.mark.parametrize("refusal", ["InvalidCall", "ForbiddenTarget"])
+def test_a_call_that_may_not_be_made_is_worth_no_other_try(
+    code: ModuleType, aws: StepFunctions, refusal: str
+) -> None:
+    aws.end(ok=False, error={"code": refusal, "message": "not this", "status": 400})
+    found = error_of(code)
+    assert isinstance(found, code.UnmakeableCallError)
+    assert "not this" in str(found)
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 501])
+def test_an_upstream_that_refuses_has_had_its_last_word(
+    code: ModuleType, aws: StepFunctions, status: int
+) -> None:
+    aws.end(ok=False, status=status, headers={}, body="secret things")
+    found = error_of(code)
+    assert isinstance(found, code.RefusedError)
+    assert str(status) in str(found)
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize("hopeless", ["ResponseTooLarge", "TooManyRedirects"])
+def test_an_answer_that_cannot_be_had_is_worth_no_other_try(
+    code: ModuleType, aws: StepFunctions, hopeless: str
+) -> None:
+    aws.end(ok=False, error={"code": hopeless, "message": "too much", "status": 502})
+    assert isinstance(error_of(code), code.RefusedError)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        *({"gave_up": each, "status": 503, "body": ""} for each in ("attempts", "deadline", "budget")),
+        *(
+            {"gave_up": "budget", "error": {"code": each, "message": "later", "status": 503}}
+            for each in ("BudgetUsedUp", "CircuitOpen", "UpstreamPaused", "UpstreamTimeout")
+        ),
+        {"error": {"code": "SecretUnavailable", "message": "later", "status": 500}},
+        {"error": {"code": "UpstreamUnreachable", "message": "later", "status": 502}},
+    ],
+    ids=str,
+)
+def test_a_call_that_failed_for_now_comes_again(code: ModuleType, aws: StepFunctions, outcome: Json) -> None:
+    aws.end(ok=False, **outcome)
+    found = error_of(code)
+    assert isinstance(found, code.CallFailedError)
+    assert "after 2 attempts" in str(found)
+
+
+@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
+def test_an_execution_that_broke_lets_its_message_come_again(
+    code: ModuleType, aws: StepFunctions, status: str
+) -> None:
+    aws.ended = {"status": status, "error": "CallFailed"}
+    assert isinstance(error_of(code), code.CallFailedError)
+
+
+@pytest.mark.parametrize("workflow", ["express", "standard"])
+@pytest.mark.parametrize(
+    "refusal", ["ThrottlingException", "AccessDeniedException", "ExecutionLimitExceeded"]
+)
+def test_what_step_functions_does_not_take_comes_again(
+    code: ModuleType, aws: StepFunctions, monkeypatch: pytest.MonkeyPatch, workflow: str, refusal: str
+) -> None:
+    monkeypatch.setenv("CALLS_WORKFLOW", workflow)
+    aws.problem = refused(refusal)
+    with pytest.raises(ClientError, match=refusal):
+        take(code)
+
+
+def test_an_asynchronous_call_is_started_by_its_messages_id_and_not_waited_for(
+    code: ModuleType, aws: StepFunctions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLS_WORKFLOW", "standard")
+    aws.ended = {"executionArn": f"{MACHINE}:m-1"}
+    take(code)
+    assert aws.started == [("m-1", {"call": {"url": URL, "idempotency_key": "m-1"}})]
+
+
+def test_an_asynchronous_call_that_a_delivery_before_has_started_is_done(
+    code: ModuleType, aws: StepFunctions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLS_WORKFLOW", "standard")
+    aws.problem = refused("ExecutionAlreadyExists")
+    take(code)
+    assert len(aws.started) == 1
