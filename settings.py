@@ -344,16 +344,31 @@ def _drained(
 def _make_calls(args: Values, retrier: Values) -> list[Problem]:
     """Let a consumer make calls of its messages, and return what is wrong with that."""
     found = [*arguments.without(args, OF_OTHER_CODE, "with calls the messages go to the retrier")]
-    if not retrier:
-        allowed = f"false: there is no retrier, whose upstreams are in {NAMESPACE}:{RETRIER.key}"
-        found.append(Problem("calls", True, allowed))
-    own = retrier_args.calls_from_queue(cast(RetrierArgs, retrier))
-    args |= {**own, **args}
-    each, size, seconds = own["timeout_seconds"], args["batch_size"], args["timeout_seconds"]
+    own: Values = {**retrier_args.calls_from_queue(cast(RetrierArgs, retrier))}
+    each = own["timeout_seconds"]
+    refused = _no_calls(retrier)
+    if refused:
+        # Else a time that follows from nothing would be told of as well.
+        own.pop("timeout_seconds")
+    sameness = {**own["idempotency"], **args.get("idempotency", {})}
+    args |= {**own, **args, "idempotency": sameness}
+    if refused:
+        return [*found, refused]
+    size, seconds = args["batch_size"], args["timeout_seconds"]
     if seconds < each * size:
         allowed = f"at least {each * size}: {each} for each call of a batch"
         found.append(Problem("timeout_seconds", seconds, allowed))
     return found
+
+
+def _no_calls(retrier: Values) -> Problem | None:
+    """Return why no message can become a call."""
+    place = f"{NAMESPACE}:{RETRIER.key}"
+    if not retrier:
+        return Problem("calls", True, f"false: there is no retrier, whose upstreams are in {place}")
+    if retrier.get("workflow") == "standard":
+        return Problem("calls", True, f"false: {place}.workflow is standard", "make it express")
+    return None
 
 
 def _queue_problems(args: Values, drain: Drain, door: Values) -> Iterable[Problem]:

@@ -16,7 +16,7 @@ from components import limiter_rules
 from local.say import Say
 from sluice.limiter.rules import Rules
 
-from . import authorizers, cold_start, consuming, ingest, kills, units, windows
+from . import authorizers, cold_start, consuming, ingest, kills, retrying, units, windows
 from .machine import machine, versions
 from .results import Result, document, table
 
@@ -34,7 +34,7 @@ class Benchmark(Protocol):
 
 BENCHMARKS: dict[str, Benchmark] = {
     each.NAME.replace(" ", "-"): each.run
-    for each in (windows, cold_start, authorizers, consuming, units, ingest, kills)
+    for each in (windows, cold_start, authorizers, consuming, retrying, units, ingest, kills)
 }
 
 

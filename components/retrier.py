@@ -1,15 +1,17 @@
 """`Retrier`: outbound calls that survive 429 and 5xx."""
 
+from dataclasses import replace
+
 import pulumi
 import pulumi_aws as aws
 
 from sluice.retrier import rules
+from sluice.retrier.rules import STARTING_SECONDS
 
-from . import archives, arguments, functions, naming, policies, retrier_machine, retrier_metrics
+from . import archives, arguments, functions, naming, policies, retrier_args, retrier_machine, retrier_metrics
 from .monitoring import METRIC_NAMESPACE, create_alarms
 from .retrier_args import (
     KEPT_SECONDS,
-    STARTING_SECONDS,
     TIMEOUT_SECONDS,
     CallsFromQueue,
     EgressArgs,
@@ -116,13 +118,16 @@ class Retrier(pulumi.ComponentResource):
         return names
 
     def consumer_args(self) -> CallsToMake:
-        """Return the arguments of a `Consumer` whose messages are calls: its code, and what that needs."""
+        """Return the arguments of a `Consumer` whose messages are calls: its code, and what that needs.
+
+        Raises:
+            InvalidArgsError: if nobody would wait for an outcome, and what failed would be forgotten.
+        """
+        if self._is_standard:
+            raise arguments.InvalidArgsError(f"Retrier {self._name!r}", [retrier_args.NOT_FROM_A_QUEUE])
         return {
             **calls_from_queue(self._args),
-            "environment": {
-                "CALLS_STATE_MACHINE": self.state_machine_arn,
-                "CALLS_WORKFLOW": self._workflow,
-            },
+            "environment": {"CALLS_STATE_MACHINE": self.state_machine_arn},
             "policy_arns": [self.start_policy_arn],
         }
 
@@ -325,7 +330,10 @@ class Retrier(pulumi.ComponentResource):
         waits = STANDARD_SECONDS if self._is_standard else deadline(self._args) + 2 * STARTING_SECONDS
         self._orchestrator = functions.create_function(
             f"{self._name}-orchestrator",
-            self._spec("orchestrator", ORCHESTRATING, waits, environment),
+            replace(
+                self._spec("orchestrator", ORCHESTRATING, waits, environment),
+                reserved_concurrency=self._args.get("reserved_concurrency"),
+            ),
             statements=known.apply(lambda these: orchestrator_statements(*these, standard=self._is_standard)),
             parent=self,
         ).function

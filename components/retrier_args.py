@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
 import pulumi
 from pulumi.runtime import config
 
 from sluice.retrier import rules, targets
-from sluice.retrier.rules import Rules
+from sluice.retrier.rules import STARTING_SECONDS, Rules
 
 from . import archives, arguments
 from .arguments import Problem
+from .consumer_args import Idempotency
 
 QUEUED_CALLS = archives.HANDLERS / "queued_calls"
 """The code of a consumer whose messages are calls."""
@@ -21,6 +21,7 @@ EGRESS = "call"
 WORKFLOWS = ("express", "standard")
 ACCESS = ("iam", "open", "none")
 STATUSES = (408, 425, 429, 500, 502, 503, 504)
+FAILURES = ("connection", "timeout", "lost")
 METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 """The idempotent ones (RFC 9110, 9.2.2)."""
 KNOWN_METHODS = (*METHODS, "POST", "PATCH")
@@ -30,7 +31,8 @@ MOST_ATTEMPTS = 20
 DEADLINE_SECONDS = 60
 LONGEST_EXPRESS_SECONDS = 270
 """An Express workflow ends after five minutes, whatever it does ("Step Functions quotas")."""
-LONGEST_STANDARD_SECONDS = 24 * 60 * 60
+LONGEST_STANDARD_SECONDS = 6 * 60 * 60
+"""A call that waits for a broken upstream takes some 50 events a minute of 25,000 (the same page)."""
 TIMEOUT_SECONDS = 10
 LONGEST_TIMEOUT_SECONDS = 120
 BASE_SECONDS = 1
@@ -40,6 +42,8 @@ SHARED_PAUSE_SECONDS = 60
 KEPT_SECONDS = 24 * 60 * 60
 MOST_KEPT_SECONDS = 30 * 24 * 60 * 60
 MOST_UPSTREAMS = 100
+FASTEST_PACE = 300
+"""Calls a second: each writes twice to one item, which takes 1,000 writes ("Burst and adaptive capacity")."""
 MOST_EGRESSES = 10
 MOST_SECRETS = 20
 CIRCUIT = rules.Circuit(failure_percent=50, minimum_calls=10, window_seconds=30, open_seconds=30)
@@ -68,8 +72,6 @@ PRINCIPAL_ARN = re.compile(
     r"arn:aws[a-z-]*:(iam|sts)::\d{12}:(root|(role|user|assumed-role)/[\w+=,.@/-]+)", re.ASCII
 )
 JSON_KEY = re.compile(r"[\x20-\x7e]{1,128}")
-STARTING_SECONDS = 15
-"""What a call's functions take beside the call itself: to start, to ask for a slot, to wait for it."""
 
 
 class UpstreamArgs(TypedDict):
@@ -79,7 +81,8 @@ class UpstreamArgs(TypedDict):
     """Scheme, host and perhaps a port: ``https://api.example.com``; ``https://*.example.com`` stands for all
     names below. ``http://`` is without TLS."""
     calls: NotRequired[int]
-    """How many calls all callers together may make in ``seconds``, 1 to 100,000. Default: no limit."""
+    """How many calls all callers together may make in ``seconds``, 1 to 100,000, and at most 300 for each
+    second; of a wildcard for each host. Default: no limit."""
     seconds: NotRequired[int]
     """The time for ``calls``, in seconds, 1 to 86,400. They are spread evenly over it and 50 ms more: the way
     to the upstream is not always as long. Default: 1."""
@@ -157,12 +160,15 @@ class RetrierArgs(TypedDict):
     nobody, callers' own policies decide."""
     statuses: NotRequired[list[int]]
     """Answers after which a call is tried again. Default: 408, 425, 429, 500, 502, 503, 504."""
+    failures: NotRequired[list[str]]
+    """Ways to have no answer after which a call is tried again: ``connection``, ``timeout``, ``lost`` (the
+    function that called was ended). Default: all of them."""
     methods: NotRequired[list[str]]
     """Methods that are tried again without an idempotency key. Default: GET, HEAD, OPTIONS, PUT, DELETE."""
     attempts: NotRequired[int]
     """How often a call is tried at most, 1 to 20. Default: 5."""
     deadline_seconds: NotRequired[int]
-    """When a call ends at the latest, with all waits, in seconds, 1 to 270; ``standard`` to 86,400.
+    """When a call ends at the latest, with all waits, in seconds, 1 to 270; ``standard`` to 21,600.
     Default: 60."""
     timeout_seconds: NotRequired[int]
     """How long one attempt may take, in seconds, 1 to 120. Default: 10."""
@@ -186,6 +192,9 @@ class RetrierArgs(TypedDict):
     response_headers: NotRequired[list[str]]
     """Headers of the upstream's that are handed back, in lower case; ``x-*`` stands for all that begin so.
     Default: those about content, caching, redirects, authentication and rate limits, and x-request-id."""
+    reserved_concurrency: NotRequired[int]
+    """How many runs of the orchestrator are set aside for it, and are its most, 1 to 10,000: so many callers
+    can wait at once, and leave the account's other runs to those that call. Default: none."""
     memory_mb: NotRequired[int]
     """The memory of each function, in MB, 128 to 10,240. Default: 256."""
     architecture: NotRequired[str]
@@ -256,6 +265,10 @@ def _one_upstream(given: dict[str, object]) -> Iterable[Problem]:
     yield from arguments.between(given, "burst", 1, 10_000, "calls")
     if "calls" not in given:
         yield from arguments.without(given, ["seconds", "burst"], "calls is not given, so there is no limit")
+    calls, seconds = given.get("calls", 0), given.get("seconds", 1)
+    if isinstance(calls, int) and isinstance(seconds, int) and calls > FASTEST_PACE * max(1, seconds):
+        allowed = f"at most {FASTEST_PACE} for each second: more than that one item of DynamoDB cannot count"
+        yield Problem("calls", calls, allowed)
 
 
 def _network_problems(args: Args) -> Iterable[Problem]:
@@ -348,6 +361,8 @@ def _access_problems(args: Args) -> Iterable[Problem]:
     )
     if args.get("access", "iam") != "iam":
         yield from arguments.without(args, ["caller_arns"], "nobody signs: access is not iam")
+    if args.get("access") == "none":
+        yield from arguments.without(args, ["reserved_concurrency"], "there is no orchestrator")
     if args.get("access") == "none" or args.get("workflow") == "standard":
         reason = "outcomes are kept by the state machine, or by nobody"
         yield from arguments.without(args, ["kept_seconds"], reason)
@@ -357,6 +372,7 @@ def _retry_problems(args: Args) -> Iterable[Problem]:
     yield from _choices(
         args, "statuses", range(LOWEST_STATUS, HIGHEST_STATUS + 1), "statuses from 400 to 599"
     )
+    yield from _choices(args, "failures", FAILURES, f"some of {', '.join(FAILURES)}")
     yield from _choices(args, "methods", KNOWN_METHODS, f"some of {', '.join(KNOWN_METHODS)}")
     yield from arguments.between(args, "attempts", 1, MOST_ATTEMPTS, "attempts")
     standard = args.get("workflow") == "standard"
@@ -415,6 +431,7 @@ def _stands_for(pattern: str, name: str) -> bool:
 
 def _function_problems(args: Args) -> Iterable[Problem]:
     yield from arguments.between(args, "memory_mb", 128, 10_240, "MB")
+    yield from arguments.between(args, "reserved_concurrency", 1, 10_000, "runs at once")
     yield from arguments.one_of(args, "architecture", ("x86_64", "arm64"))
     yield from arguments.flag(args, "tracing")
 
@@ -442,6 +459,7 @@ def rules_of(args: RetrierArgs) -> Rules:
             for each in args.get("secrets", [])
         ),
         statuses=tuple(args.get("statuses", STATUSES)),
+        failures=tuple(args.get("failures", FAILURES)),
         methods=tuple(args.get("methods", METHODS)),
         attempts=args.get("attempts", ATTEMPTS),
         deadline_seconds=deadline(args),
@@ -451,7 +469,7 @@ def rules_of(args: RetrierArgs) -> Rules:
         shared_pause_seconds=args.get("shared_pause_seconds", SHARED_PAUSE_SECONDS),
         idempotency_header=args.get("idempotency_header", "idempotency-key"),
         response_headers=tuple(args.get("response_headers", RESPONSE_HEADERS)),
-        circuit=_circuit(args.get("circuit", {})),
+        circuit=_circuit(args.get("circuit", {}), args.get("timeout_seconds", TIMEOUT_SECONDS)),
     )
 
 
@@ -460,7 +478,7 @@ def deadline(args: RetrierArgs) -> int:
     return args.get("deadline_seconds", DEADLINE_SECONDS)
 
 
-def _circuit(given: CircuitArgs) -> rules.Circuit | None:
+def _circuit(given: CircuitArgs, timeout_seconds: int) -> rules.Circuit | None:
     if not given.get("enabled", True):
         return None
     return rules.Circuit(
@@ -468,7 +486,15 @@ def _circuit(given: CircuitArgs) -> rules.Circuit | None:
         minimum_calls=given.get("minimum_calls", CIRCUIT.minimum_calls),
         window_seconds=given.get("window_seconds", CIRCUIT.window_seconds),
         open_seconds=given.get("open_seconds", CIRCUIT.open_seconds),
+        probe_seconds=timeout_seconds + STARTING_SECONDS,
     )
+
+
+NOT_FROM_A_QUEUE = Problem(
+    "workflow",
+    "standard",
+    "express, where calls come from a queue: a message waits for its outcome, and comes again if it failed",
+)
 
 
 class CallsFromQueue(TypedDict):
@@ -479,15 +505,19 @@ class CallsFromQueue(TypedDict):
     timeout_seconds: int
     batch_size: int
     poison_errors: list[str]
+    idempotency: Idempotency
 
 
-def calls_from_queue(args: RetrierArgs, code: Path = QUEUED_CALLS) -> CallsFromQueue:
+def calls_from_queue(args: RetrierArgs) -> CallsFromQueue:
     """Return what makes a consumer's messages calls: one at a time, each with the time that it may take."""
-    waits = 0 if args.get("workflow") == "standard" else deadline(args)
     return {
-        "code": str(code),
+        "code": str(QUEUED_CALLS),
         "entry": "queued_calls:record_handler",
-        "timeout_seconds": waits + 2 * STARTING_SECONDS,
+        "timeout_seconds": deadline(args) + 2 * STARTING_SECONDS,
         "batch_size": 1,
         "poison_errors": ["queued_calls.UnmakeableCallError", "queued_calls.RefusedError"],
+        "idempotency": {
+            "key": "powertools_json(body).idempotency_key || messageId",
+            "payload": "powertools_json(body).[method, url, headers, body, body_base64]",
+        },
     }

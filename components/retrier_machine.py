@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .retrier_args import STARTING_SECONDS
+from sluice.retrier.rules import STARTING_SECONDS
 
 MOST_LOSSES = 3
 """How often in a row the call function may end without an answer of its own."""
-NOT_RUN = ["BudgetUnavailableError", "Lambda.TooManyRequestsException"]
+NOT_RUN = [
+    "BudgetUnavailableError", "Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException",
+    "Lambda.ENILimitReachedException", "Lambda.ENINotReadyException", "Lambda.ResourceNotReadyException",
+]  # fmt: skip
 """Errors after which it is certain that the upstream was not called."""
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, MOST_RETRIES = 1, 8, 4
 TASK_MARGIN_SECONDS = 5
@@ -43,7 +46,8 @@ def definition(functions: Mapping[str, str], deadline_seconds: int, function_sec
                 "Failed": {
                     "Type": "Fail",
                     "Error": "CallFailed",
-                    "Cause": "{% 'The call function ended with ' & $lost %}",
+                    # What it came to until then is told to whoever asked for the call.
+                    "Cause": "{% $string({'error': $lost, 'progress': $progress}) %}",
                 },
             },
         }

@@ -59,25 +59,28 @@ def alarms(names: RetrierNames) -> list[Alarm]:
             threshold=1,
         ),
     ]
-    found += [
-        Alarm(
-            f"{egress}-errors-alarm",
-            "A function of the retrier that calls fails.",
-            lambda_metric(function, "Errors"),
-            threshold=1,
-        )
-        for egress, function in names["functions"].items()
-    ]
-    if "orchestrator" in names:
-        found.append(
+    for role, function in _functions(names).items():
+        found += [
             Alarm(
-                "orchestrator-alarm",
-                "The function behind the retrier's URL fails.",
-                lambda_metric(names["orchestrator"], "Errors"),
-                threshold=1,
-            )
-        )
+                f"{role}-errors-alarm",
+                "A function of the retrier fails.",
+                lambda_metric(function, "Errors"),
+                1,
+            ),
+            Alarm(
+                f"{role}-throttles-alarm",
+                "Lambda refuses to run a function of the retrier: its concurrency is used up.",
+                lambda_metric(function, "Throttles"),
+                1,
+            ),
+        ]
     return found
+
+
+def _functions(names: RetrierNames) -> dict[str, pulumi.Input[str]]:
+    """Return the names of all functions by what they are."""
+    orchestrator = {"orchestrator": names["orchestrator"]} if "orchestrator" in names else {}
+    return {**names["functions"], **orchestrator}
 
 
 def panels(names: RetrierNames) -> list[Panel]:
@@ -109,7 +112,7 @@ def panels(names: RetrierNames) -> list[Panel]:
             f"{label}: functions that fail",
             [
                 lambda_metric(function, name)
-                for function in names["functions"].values()
+                for function in _functions(names).values()
                 for name in ("Errors", "Throttles")
             ],
         ),

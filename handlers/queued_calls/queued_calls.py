@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 PATIENT = Config(connect_timeout=2, read_timeout=310, retries={"total_max_attempts": 1})
 """A synchronous execution takes up to five minutes, and a second one would call the upstream again."""
+LARGEST_INPUT = 256 * 1024
+"""Bytes that Step Functions takes; a queue may hold larger messages."""
 NOT_TO_BE_MADE = {"InvalidCall", "ForbiddenTarget"}
 HOPELESS = {"ResponseTooLarge", "TooManyRedirects"}
+FOR_NOW = {401, 408, 425, 429}
+"""Refusals that hold for now: of a token, of a moment, of a number."""
+SERVER_ERROR = 500
 
 step_functions = boto3.client("stepfunctions", config=PATIENT)
 
@@ -24,7 +28,7 @@ class UnmakeableCallError(Exception):
 
 
 class RefusedError(Exception):
-    """The upstream has answered, and will not do what is asked."""
+    """The upstream will not do what is asked, or it is not to be asked again."""
 
 
 class CallFailedError(Exception):
@@ -34,49 +38,35 @@ class CallFailedError(Exception):
 def record_handler(record: "SQSRecord") -> None:
     """Make the call that a message holds.
 
-    A call without an idempotency key gets the message's id as one: a message can come twice.
-
     Raises:
         UnmakeableCallError: if the message is no call, or one that may not be made.
-        RefusedError: if the upstream refuses it for good.
+        RefusedError: if the upstream refuses it for good, or it may not be sent twice.
         CallFailedError: if it is worth another try later.
     """
-    call = read(record.body)
-    call.setdefault("idempotency_key", record.message_id)
-    text = json.dumps({"call": call})
-    if os.environ["CALLS_WORKFLOW"] == "standard":
-        start(text, record.message_id)
-        return
-    ended = step_functions.start_sync_execution(stateMachineArn=os.environ["CALLS_STATE_MACHINE"], input=text)
+    ended = step_functions.start_sync_execution(
+        stateMachineArn=os.environ["CALLS_STATE_MACHINE"], input=read(record.body)
+    )
     if ended["status"] != "SUCCEEDED":
         raise CallFailedError(f"the execution {ended['executionArn']} is {ended['status']}")
     judge(json.loads(ended["output"]))
 
 
-def read(body: str) -> dict[str, Any]:
-    """Return the call in a message.
+def read(body: str) -> str:
+    """Return what a state machine is told of the call in a message.
 
     Raises:
-        UnmakeableCallError: if there is none.
+        UnmakeableCallError: if there is none, or it is too large.
     """
     try:
         call = json.loads(body)
-    except ValueError:
-        call = None
+        text = json.dumps({"call": call}, allow_nan=False)
+    except (ValueError, RecursionError):
+        call, text = None, ""
     if not isinstance(call, dict):
         raise UnmakeableCallError("the message is no JSON object")
-    return call
-
-
-def start(text: str, name: str) -> None:
-    """Start an execution, unless a delivery before has."""
-    try:
-        step_functions.start_execution(
-            stateMachineArn=os.environ["CALLS_STATE_MACHINE"], name=name, input=text
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
-            raise
+    if len(text) > LARGEST_INPUT:
+        raise UnmakeableCallError(f"the call has more than {LARGEST_INPUT} bytes")
+    return text
 
 
 def judge(outcome: dict[str, Any]) -> None:
@@ -87,10 +77,17 @@ def judge(outcome: dict[str, Any]) -> None:
     """
     if outcome["ok"]:
         return
-    error = outcome.get("error", {})
+    error, gave_up = outcome.get("error", {}), outcome.get("gave_up")
     told = error.get("message") or f"the upstream answered {outcome['status']}"
     if error.get("code") in NOT_TO_BE_MADE:
         raise UnmakeableCallError(f"{error['code']}: {told}")
-    if error.get("code") in HOPELESS or ("gave_up" not in outcome and not error):
+    if gave_up == "method":
+        raise RefusedError(f"{told}, and without an idempotency key the call is not sent again")
+    if error.get("code") in HOPELESS or not (error or gave_up or is_for_now(outcome["status"])):
         raise RefusedError(told)
-    raise CallFailedError(f"{told}, after {outcome['attempts']} attempts ({outcome.get('gave_up', 'error')})")
+    raise CallFailedError(f"{told}, after {outcome['attempts']} attempts ({gave_up or 'error'})")
+
+
+def is_for_now(status: int) -> bool:
+    """Whether an answer may be another one later."""
+    return status >= SERVER_ERROR or status in FOR_NOW

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sluice.retrier.rules import Rules
-from sluice.retrier.targets import ForbiddenTargetError
+from sluice.retrier.targets import ForbiddenTargetError, Target
 
 from . import calls, outcomes, signals
 from .budget import Budget, BudgetUnavailableError, Go, Hold, Reason
@@ -17,18 +17,22 @@ from .diary import Diary
 from .outcomes import Code, GaveUp
 from .progress import Progress
 from .secret_values import SecretUnavailableError, SecretValues
-from .upstream import ResponseTooLargeError, TooManyRedirectsError, UntrustedUpstreamError
+from .upstream import Admit, ResponseTooLargeError, TooManyRedirectsError, UntrustedUpstreamError
 from .verdicts import Json, Next, verdict
 from .wire import Answer, Failure, Request, Trouble
 
 INSIDE_SECONDS = 1.0
-"""Shorter waits are slept here: a state machine waits for whole seconds, and is told the rest's beginning."""
+"""Shorter waits are slept here: a state machine waits for whole seconds."""
+EARLY_SECONDS = 0.6
+"""How much sooner than it need be a call comes back from a wait, and sleeps: a function may have to start."""
 SPREAD_SECONDS = 0.25
 """By how much calls are spread that were told to wait for one moment."""
-STALE_SECONDS = 1.0
+STALE_SECONDS = 0.2
 """A call that comes later than this after its slot takes another: all that are late would come at once."""
 LEAST_SECONDS = 0.05
 """With less time than this before the deadline an attempt is not worth beginning."""
+REDIRECTED = "redirect"
+"""What the history says of an attempt whose redirect may not be followed yet."""
 NO_TIME = "no time is left for an attempt"
 SERVER_ERROR = 500
 LAST_OK = 399
@@ -57,7 +61,9 @@ HELD = {
 class Sender(Protocol):
     """What sends requests, as `upstream.Client` does."""
 
-    async def send(self, request: Request, timeout_seconds: float) -> Answer | Failure:
+    async def send(
+        self, request: Request, timeout_seconds: float, admit: Admit | None = None
+    ) -> Answer | Failure:
         """Send a request and return what came of it."""
 
 
@@ -72,6 +78,15 @@ class World:
     now: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
+
+
+class HeldOnTheWayError(Exception):
+    """A call was redirected to an upstream that may not be called now."""
+
+    def __init__(self, hold: Hold) -> None:
+        """Keep why, and until when."""
+        super().__init__(hold.reason.value)
+        self.hold = hold
 
 
 class Attempt:
@@ -93,6 +108,11 @@ class Attempt:
         self._call: Call = calls.parse(event["call"], rules)
         self._upstream = self._call.target.origin
         self._deadline = self._progress.began + self._call.policy.deadline_seconds
+        self._oversize: ResponseTooLargeError | None = None
+        self._probing = set[str]()
+        """Of which upstreams this attempt finds out whether they are well again."""
+        self._slept = 0.0
+        """Seconds that it waited to follow redirects."""
 
     async def run(self) -> Json:
         """Make the attempt if it may be made now, and return what the state machine does next."""
@@ -116,7 +136,7 @@ class Attempt:
     async def _rested(self) -> bool:
         """Sleep what the state machine's wait left over; false where another wait of its own is due."""
         left = self._progress.resume_at - self._world.now()
-        if left > INSIDE_SECONDS + SPREAD_SECONDS:
+        if left > INSIDE_SECONDS + EARLY_SECONDS + SPREAD_SECONDS:
             return False
         await self._world.sleep(max(0.0, left))
         self._progress.resume(self._world.now())
@@ -129,11 +149,34 @@ class Attempt:
         if slot is not None and now - slot < STALE_SECONDS:
             held = await asyncio.to_thread(self._world.budget.standing, self._upstream, self._egress, now)
             return held or Go(slot)
-        latest = self._deadline - LEAST_SECONDS
-        pace = self._call.target.upstream.pace
+        return await self._admit(self._call.target)
+
+    async def _admit(self, target: Target) -> Go | Hold:
+        """Ask the budget of an upstream for a slot."""
+        now, latest = self._world.now(), self._deadline - LEAST_SECONDS
         return await asyncio.to_thread(
-            self._world.budget.admit, self._upstream, self._egress, pace, now, latest
+            self._world.budget.admit, target.origin, self._egress, target.upstream.pace, now, latest
         )
+
+    async def _admit_redirect(self, target: Target) -> None:
+        """Wait for the turn of a redirect, which is a call like any other.
+
+        Raises:
+            HeldOnTheWayError: if that is not soon.
+        """
+        if target.origin in self._probing:
+            # It is this call that finds out.
+            return
+        admission = await self._admit(target)
+        if isinstance(admission, Hold):
+            raise HeldOnTheWayError(admission)
+        left = admission.at - self._world.now()
+        if left > INSIDE_SECONDS:
+            raise HeldOnTheWayError(Hold(admission.at, Reason.BUDGET))
+        if admission.probe:
+            self._probing.add(target.origin)
+        self._slept += max(0.0, left)
+        await self._sleep_until(admission.at)
 
     def _out_of_step(self, admission: Go) -> Json | None:
         """Return that the call comes again if its slot is some time ahead, or over; nothing if it is now."""
@@ -161,16 +204,54 @@ class Attempt:
         seconds = min(self._call.timeout_seconds, self._deadline - began)
         if seconds < LEAST_SECONDS:
             return self._give_up(GaveUp.DEADLINE, Code.DEADLINE, NO_TIME)
+        self._probing = {self._upstream} if probe else set()
         try:
-            result = await self._world.client.send(request, seconds)
+            result = await self._world.client.send(request, seconds, self._admit_redirect)
+        except HeldOnTheWayError as error:
+            await self._tell_circuits(self._upstream, failed=False)
+            return self._held_on_the_way(error.hold, began)
         except tuple(OWN) as error:
             # Where a call leads is its caller's doing, and opens no circuit for others.
-            await self._report(failed=isinstance(error, UntrustedUpstreamError), probe=probe)
+            untrusted = error if isinstance(error, UntrustedUpstreamError) else None
+            whose = untrusted.origin if untrusted else self._upstream
+            await self._tell_circuits(whose, failed=untrusted is not None)
+            self._tell_attempt({"failure": _code(error).value}, "AttemptsFailed", began)
+            if isinstance(error, ResponseTooLargeError) and self._is_tried_again(error.answer):
+                self._oversize = error
+                return await self._after(error.answer, began)
             self._progress.note(began, self._egress, failure=_code(error).value)
             raise
-        await self._report(failed=_is_failure(result), probe=probe)
-        self._tell_attempt(result, began)
+        failed = None if self._says_nothing(result, seconds) else _is_failure(result)
+        await self._tell_circuits(result.origin or self._upstream, failed=failed)
+        self._tell_attempt(_told(result), _metric(result), began)
         return await self._after(result, began)
+
+    async def _tell_circuits(self, origin: str, *, failed: bool | None) -> None:
+        """Report who has answered, or not; and that others who were to be found out sent elsewhere."""
+        for each in self._probing - {origin}:
+            await self._report(each, failed=False, probe=True)
+        await self._report(origin, failed=failed, probe=origin in self._probing)
+
+    def _held_on_the_way(self, hold: Hold, began: float) -> Json:
+        """Begin anew once a redirect may be followed, if the call may be sent again."""
+        self._progress.note(began, self._egress, failure=REDIRECTED)
+        _, code, message = HELD[hold.reason]
+        if not self._call.repeatable:
+            return self._give_up(GaveUp.METHOD, code, message)
+        if self._progress.attempts >= self._call.policy.attempts:
+            return self._give_up(GaveUp.ATTEMPTS, code, message)
+        return self._held(hold)
+
+    def _says_nothing(self, result: Answer | Failure, seconds: float) -> bool:
+        """Whether a result says nothing of the upstream's health: its caller gave it little time."""
+        late = isinstance(result, Failure) and result.trouble is Trouble.TIMEOUT
+        return late and seconds - self._slept < self._rules.timeout_seconds
+
+    def _is_tried_again(self, result: Answer | Failure) -> bool:
+        policy = self._call.policy
+        if isinstance(result, Answer):
+            return result.status in policy.statuses
+        return result.trouble.value in policy.failures
 
     def _request(self) -> Request:
         """Return what is sent, with its secrets in place.
@@ -187,25 +268,34 @@ class Attempt:
         )
         return Request(self._call.method, self._call.target, values, self._call.body, private)
 
-    async def _report(self, *, failed: bool, probe: bool) -> None:
-        """Count the call for the circuit; what cannot be counted is no reason to lose an answer."""
+    async def _report(self, upstream: str, *, failed: bool | None, probe: bool) -> None:
+        """Count the call for the circuit, unless it says nothing.
+
+        What cannot be counted is no reason to lose an answer.
+        """
+        budget, opened = self._world.budget, False
         try:
-            opened = await asyncio.to_thread(
-                self._world.budget.report, self._upstream, self._world.now(), failed=failed, probe=probe
-            )
+            if failed is not None:
+                opened = await asyncio.to_thread(
+                    budget.report, upstream, self._world.now(), failed=failed, probe=probe
+                )
+            elif probe:
+                await asyncio.to_thread(budget.release, upstream)
         except BudgetUnavailableError as error:
             self._world.diary.troubled("the circuit was not told", error)
         else:
             if opened:
-                self._world.diary.opened(self._upstream)
+                self._world.diary.opened(upstream)
 
     async def _after(self, result: Answer | Failure, began: float | None = None) -> Json:
         """Return what follows from a result: the end, or another attempt."""
         now = self._world.now()
         self._progress.note(began or now, self._egress, **_told(result))
         asked = await self._asked_to_wait(result)
-        if isinstance(result, Answer) and result.status not in self._call.policy.statuses:
-            return self._done(outcomes.outcome(self._progress, ok=result.status <= LAST_OK), result)
+        if not self._is_tried_again(result):
+            if isinstance(result, Answer):
+                return self._done(outcomes.outcome(self._progress, ok=result.status <= LAST_OK), result)
+            return self._end(GaveUp.FAILURE, result)
         if not self._call.repeatable:
             return self._end(GaveUp.METHOD, result)
         if self._progress.attempts >= self._call.policy.attempts:
@@ -227,7 +317,8 @@ class Attempt:
         if shared:
             whose = None if self._everywhere(result) else self._egress
             try:
-                await asyncio.to_thread(self._world.budget.pause, self._upstream, whose, now + shared, now)
+                upstream = result.origin or self._upstream
+                await asyncio.to_thread(self._world.budget.pause, upstream, whose, now + shared, now)
             except BudgetUnavailableError as error:
                 self._world.diary.troubled("other callers were not told of a pause", error)
         return asked
@@ -256,11 +347,11 @@ class Attempt:
         """Let the state machine wait, and keep an answer in case that no better one comes."""
         now = self._world.now()
         self._progress.pause(now, until)
-        answer = self._carried(result) if isinstance(result, Answer) else None
-        seconds = max(0, int(until - now))
+        whole = isinstance(result, Answer) and self._oversize is None
+        answer = self._carried(result) if isinstance(result, Answer) and whole else None
         return verdict(
             Next.WAIT,
-            seconds=seconds,
+            seconds=max(0, int(until - now - EARLY_SECONDS)),
             egress=self._egresses.index(self._egress),
             progress=self._progress.dump(),
             answer=answer,
@@ -282,6 +373,8 @@ class Attempt:
 
     def _end(self, gave_up: GaveUp, result: Answer | Failure) -> Json:
         """End with the last answer; where this attempt had none, with one before it or an error of ours."""
+        if self._oversize is not None:
+            return self.refuse(self._oversize)
         if isinstance(result, Answer):
             return self._done(outcomes.outcome(self._progress, ok=False, gave_up=gave_up), result)
         code, message = SILENCE[result.trouble]
@@ -300,15 +393,15 @@ class Attempt:
         """End with an error of ours, whatever an attempt before has brought."""
         return refusal(self._progress, error, self._world.diary)
 
-    def _tell_attempt(self, result: Answer | Failure, began: float) -> None:
+    def _tell_attempt(self, result: Json, metric: str, began: float) -> None:
         told = {
             "upstream": self._upstream,
             "method": self._call.method,
             "attempt": self._progress.attempts + 1,
             "egress": self._egress,
-            **_told(result),
+            **result,
         }
-        self._world.diary.attempted(told, _metric(result), (self._world.now() - began) * 1000)
+        self._world.diary.attempted(told, metric, (self._world.now() - began) * 1000)
 
     def _tell_held(self, reason: Reason, until: float) -> None:
         seconds = round(until - self._world.now(), 2)

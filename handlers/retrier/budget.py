@@ -178,6 +178,14 @@ class Budget:
         bad = failures * 100 >= self._circuit.failure_percent * calls
         return failed and many and bad and self._open(upstream, self._circuit, at)
 
+    def release(self, upstream: str) -> None:
+        """Let another find out whether an upstream is well again, since this probe has shown nothing.
+
+        Raises:
+            BudgetUnavailableError: if DynamoDB does not answer.
+        """
+        self._update(upstream, "REMOVE #probe", "attribute_exists(#open)", {"probe": PROBE, "open": OPEN}, {})
+
     def _look(self, upstream: str) -> Item:
         return _asked(
             lambda: self._client.get_item(
@@ -240,11 +248,13 @@ class Budget:
 
     def _probe(self, upstream: str, item: Item, at: int) -> Admission | None:
         """Be the one who finds out whether the upstream is well again, or wait for the one who is."""
-        lease = (self._circuit.open_seconds if self._circuit else 1) * MS
+        circuit = self._circuit
+        lease = max(circuit.open_seconds, circuit.probe_seconds) * MS if circuit else MS
         busy = _number(item, PROBE) or 0
         if busy > at:
-            # The probe's end is not known. Whoever waits looks again, and not all at once.
-            return Hold(min(busy / MS, at / MS + 1 + self._spread()), Reason.CIRCUIT)
+            # The probe's end is not known. Whoever waits looks again, ever sooner, and not all at once.
+            half = (busy - at) / MS / 2
+            return Hold(at / MS + max(1.0, half) + self._spread(), Reason.CIRCUIT)
         taken = self._update(
             upstream,
             "SET #probe = :until",

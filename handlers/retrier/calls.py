@@ -15,7 +15,7 @@ from sluice.retrier.targets import ForbiddenTargetError, Target
 LARGEST_CALL = 200 * 1024
 """Bytes of a call as JSON. A state machine carries 256 KiB, with what we add ("Step Functions quotas")."""
 KEYS = ("method", "url", "headers", "body", "body_base64", "timeout_seconds", "idempotency_key", "retry")
-RETRY_KEYS = ("statuses", "attempts", "deadline_seconds", "base_seconds", "cap_seconds")
+RETRY_KEYS = ("statuses", "failures", "attempts", "deadline_seconds", "base_seconds", "cap_seconds")
 METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 """A header's name (RFC 9110, 5.6.2)."""
@@ -58,6 +58,7 @@ class Policy:
     """When one call is tried again: the retrier's own rules, or what the call narrows them to."""
 
     statuses: frozenset[int]
+    failures: frozenset[str]
     attempts: int
     deadline_seconds: float
     base_seconds: float
@@ -189,6 +190,9 @@ def _retry_problems(retry: object, rules: Rules) -> Iterable[str]:
     statuses = retry.get("statuses", [])
     if not isinstance(statuses, list) or not all(each in rules.statuses for each in statuses):
         yield f"retry.statuses: some of {', '.join(map(str, rules.statuses))}"
+    failures = retry.get("failures", [])
+    if not isinstance(failures, list) or not all(each in rules.failures for each in failures):
+        yield f"retry.failures: some of {', '.join(rules.failures)}"
     attempts = retry.get("attempts", 1)
     if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= rules.attempts:
         yield f"retry.attempts: a whole number from 1 to {rules.attempts}"
@@ -241,6 +245,7 @@ def _reference(value: Given, target: Target, rules: Rules) -> SecretValue:
 def _policy(retry: Given, rules: Rules) -> Policy:
     return Policy(
         statuses=frozenset(retry.get("statuses", rules.statuses)),
+        failures=frozenset(retry.get("failures", rules.failures)),
         attempts=retry.get("attempts", rules.attempts),
         deadline_seconds=retry.get("deadline_seconds", rules.deadline_seconds),
         base_seconds=retry.get("base_seconds", rules.base_seconds),

@@ -4,13 +4,15 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from . import outcomes
 from .outcomes import Code, Json
+from .progress import Progress
 from .replies import Refusal, Reply, answer, reply
 
 if TYPE_CHECKING:
@@ -24,14 +26,27 @@ ASK_AGAIN_SECONDS = 2
 MOST_RUNS = 50
 """How often calls with one idempotency key are run: each run but the first follows one that failed."""
 BUSY = {"ThrottlingException", "ExecutionLimitExceeded", "TooManyRequestsException", "ServiceUnavailable"}
+SERVER_ERROR = 500
+FOR_NOW = {401, 408, 425, 429}
+"""Refusals that hold for now: of a token, of a moment, of a number."""
+IDENTITY = ("method", "url", "headers", "body", "body_base64")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+
+
+class UnknownOutcomeError(BaseException):
+    """A call may have been made. No `Exception`, on which Powertools would forget that it was begun."""
 
 
 class Machine(Protocol):
     """A state machine that makes calls."""
 
-    def take(self, call: Json, context: "LambdaContext", /) -> Reply:
+    def take(self, call: Json, caller: str, context: "LambdaContext", /) -> Reply:
         """Have a call made, and return what to answer.
+
+        Args:
+            call: what to make.
+            caller: whose idempotency keys it goes by.
+            context: the invocation's.
 
         Raises:
             Refusal: if it cannot be.
@@ -54,11 +69,14 @@ class Express:
         self._arn = arn
         self._once = once
 
-    def take(self, call: Json, context: "LambdaContext") -> Reply:
+    def take(self, call: Json, caller: str, context: "LambdaContext") -> Reply:
         """Make a call, or return the outcome of the same call before it."""
-        if "idempotency_key" not in call:
-            return answer(self._run(call), context.aws_request_id)
-        outcome, replayed = self._once(call, context, self._run)
+        try:
+            if "idempotency_key" not in call:
+                return answer(self._run(call), context.aws_request_id)
+            outcome, replayed = self._once(call, caller, context, self._run)
+        except UnknownOutcomeError as error:
+            raise Refusal(Code.DEADLINE, "it is not known what came of the call") from error
         return answer(outcome, context.aws_request_id, replayed=replayed)
 
     def look(self, execution: str) -> Reply:
@@ -68,11 +86,11 @@ class Express:
     def _run(self, call: Json) -> Json:
         try:
             ended = self._client.start_sync_execution(stateMachineArn=self._arn, input=_input(call))
-        except ReadTimeoutError:
-            raise Refusal(Code.DEADLINE, "the call did not end in time") from None
-        except (ClientError, BotoCoreError) as error:
+        except (ConnectTimeoutError, EndpointConnectionError, ClientError) as error:
             raise _refusal(error) from error
-        return _outcome(ended["status"], ended.get("output", ""))
+        except BotoCoreError as error:
+            raise UnknownOutcomeError from error
+        return _ended(ended)
 
 
 class Standard:
@@ -83,7 +101,7 @@ class Standard:
         self._client = client
         self._arn = arn
 
-    def take(self, call: Json, _context: "LambdaContext") -> Reply:
+    def take(self, call: Json, caller: str, _context: "LambdaContext") -> Reply:
         """Start an execution, or return that of the same call before it.
 
         Its name makes it one: Step Functions takes a name once, and remembers it for 90 days.
@@ -93,15 +111,15 @@ class Standard:
             name = str(uuid.uuid4())
             self._starts(name, call)
             return self._accepted(name)
-        digest = hashlib.sha256(key.encode()).hexdigest()[:40]
+        digest = hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest()[:40]
         for run in range(1, MOST_RUNS + 1):
             name = f"{digest}-{run}"
             if self._starts(name, call):
                 return self._accepted(name)
             found = self._describe(name)
-            if found["input"] != _input(call):
+            if identity(json.loads(found["input"])["call"]) != identity(call):
                 raise Refusal(Code.REUSED, "this idempotency key belongs to another call")
-            if found["status"] == "RUNNING" or is_final(_outcome(found["status"], found.get("output", ""))):
+            if found["status"] == "RUNNING" or is_final(_ended(found)):
                 return self._accepted(name)
         raise Refusal(Code.REUSED, f"the call of this idempotency key has failed {MOST_RUNS} times")
 
@@ -111,7 +129,7 @@ class Standard:
         if found["status"] == "RUNNING":
             told = {"execution": execution, "status": "running"}
             return reply(HTTPStatus.ACCEPTED, told, {"Retry-After": str(ASK_AGAIN_SECONDS)})
-        outcome = _outcome(found["status"], found.get("output", ""))
+        outcome = _ended(found)
         return reply(HTTPStatus.OK, {"execution": execution, "status": "ended", "outcome": outcome})
 
     def _accepted(self, name: str) -> Reply:
@@ -122,10 +140,12 @@ class Standard:
         """Start an execution, and return whether its name was free, or that of the same one which runs."""
         try:
             self._client.start_execution(stateMachineArn=self._arn, name=name, input=_input(call))
-        except (ClientError, BotoCoreError) as error:
+        except ClientError as error:
             if _code(error) == "ExecutionAlreadyExists":
                 return False
             raise _refusal(error) from error
+        except BotoCoreError as error:
+            raise Refusal(Code.DEADLINE, "it is not known whether the call was taken") from error
         return True
 
     def _describe(self, name: str) -> "DescribeExecutionOutputTypeDef":
@@ -143,21 +163,33 @@ class Standard:
 
 def is_final(outcome: Json) -> bool:
     """Whether a call came to an end that another run would not better: the upstream's own last word."""
-    return "error" not in outcome and "gave_up" not in outcome
+    if "error" in outcome or "gave_up" in outcome:
+        return False
+    status: int = outcome["status"]
+    return status < SERVER_ERROR and status not in FOR_NOW
+
+
+def identity(call: Json) -> list[Any]:
+    """Return what makes two calls with one idempotency key the same: not how hard each is tried."""
+    return [call.get(each) for each in IDENTITY]
 
 
 def _input(call: Json) -> str:
     return json.dumps({"call": call}, sort_keys=True)
 
 
-def _outcome(status: str, output: str) -> Json:
-    """Return what came of an execution, also where it has broken."""
-    if status == "SUCCEEDED":
-        found: Json = json.loads(output)
+def _ended(execution: Mapping[str, Any]) -> Json:
+    """Return what came of an execution, also where it has broken: then with what it says of its attempts."""
+    if execution["status"] == "SUCCEEDED":
+        found: Json = json.loads(execution["output"])
         return found
-    code = Code.DEADLINE if status == "TIMED_OUT" else Code.FAILED
+    code = Code.DEADLINE if execution["status"] == "TIMED_OUT" else Code.FAILED
     message = "the call did not end in time" if code is Code.DEADLINE else "the call could not be carried out"
-    return {"ok": False, "attempts": 0, "waited": 0, "history": [], "error": outcomes.error(code, message)}
+    try:
+        known = Progress.read(0.0, json.loads(execution["cause"])["progress"])
+    except (KeyError, TypeError, ValueError):
+        known = Progress(0.0)
+    return {**outcomes.outcome(known, ok=False), "error": outcomes.error(code, message)}
 
 
 def _refusal(error: ClientError | BotoCoreError) -> Refusal:

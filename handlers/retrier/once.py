@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from botocore.config import Config
 
-from .machines import is_final
+from .machines import identity, is_final
 from .outcomes import Code, Json
 from .replies import Refusal
 
@@ -48,20 +48,33 @@ class Once:
 
     _run: Callable[[Json], Json]
     _outcome: Json | None
+    _context: "LambdaContext"
 
-    def __init__(self, table: str, kept_seconds: int, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Say where outcomes are kept, and for how long."""
+    def __init__(
+        self, table: str, kept_seconds: int, run_seconds: float, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Say where outcomes are kept, and for how long.
+
+        Args:
+            table: where.
+            kept_seconds: for how long.
+            run_seconds: how long a run may take; none is begun with less time.
+            sleep: waits.
+        """
         self._sleep = sleep
+        self._run_ms = run_seconds * 1000
         self._config = IdempotencyConfig(
-            event_key_jmespath="idempotency_key",
-            payload_validation_jmespath="@",
+            event_key_jmespath="key",
+            payload_validation_jmespath="same",
             raise_on_no_idempotency_key=True,
             expires_after_seconds=kept_seconds,
             hash_function="sha256",
         )
 
         def run(*, call: Json) -> Json:
-            self._outcome = self._run(call)
+            if self._context.get_remaining_time_in_millis() < self._run_ms:
+                raise Refusal(Code.IN_PROGRESS, "no time is left to make the call", POLL_SECONDS)
+            self._outcome = self._run(call["call"])
             if not is_final(self._outcome):
                 raise _NotFinalError
             return self._outcome
@@ -75,7 +88,7 @@ class Once:
         )
 
     def __call__(
-        self, call: Json, context: "LambdaContext", run: Callable[[Json], Json]
+        self, call: Json, caller: str, context: "LambdaContext", run: Callable[[Json], Json]
     ) -> tuple[Json, bool]:
         """Return a call's outcome, and whether it is that of a run before.
 
@@ -83,10 +96,11 @@ class Once:
             Refusal: if the key is another call's, or the run that is at it does not end in time.
         """
         self._config.register_lambda_context(context)
-        self._run, self._outcome = run, None
+        self._run, self._outcome, self._context = run, None, context
+        told = {"key": [caller, call["idempotency_key"]], "same": identity(call), "call": call}
         while True:
             try:
-                outcome = self._kept(call=call)
+                outcome = self._kept(call=told)
             except IdempotencyValidationError:
                 raise Refusal(Code.REUSED, "this idempotency key belongs to another call") from None
             except BEING_MADE:

@@ -14,6 +14,7 @@ from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 from sluice.retrier import rules as shipped
+from sluice.retrier.rules import STARTING_SECONDS, Rules
 from sluice.retrier.targets import ForbiddenTargetError
 
 from . import calls
@@ -40,7 +41,7 @@ class Orchestrator:
         """Read what the function is told; what is missing is a broken deployment and raises."""
         self._rules = shipped.loads(Path(__file__).with_name(shipped.FILE).read_text("utf-8"))
         self._logger = Logger(service=variables["SLUICE_SERVICE"])
-        self._machine = machine(variables)
+        self._machine = machine(variables, self._rules)
 
     def run(self, event: Event, context: "LambdaContext") -> Reply:
         """Answer a request."""
@@ -64,7 +65,7 @@ class Orchestrator:
             call = _json(event)
             # Whoever calls is told at once what is wrong, and no execution starts for it.
             calls.parse(call, self._rules)
-            return self._machine.take(call, context)
+            return self._machine.take(call, caller_of(event), context)
         if path.startswith(EXECUTIONS) and method == HTTPMethod.GET:
             return self._machine.look(path.removeprefix(EXECUTIONS))
         if path == "/" or path.startswith(EXECUTIONS):
@@ -73,7 +74,13 @@ class Orchestrator:
         raise Refusal(Code.UNKNOWN, f"POST a call to /, and GET {EXECUTIONS}ID for what came of it")
 
 
-def machine(variables: Mapping[str, str]) -> Machine:
+def caller_of(event: Event) -> str:
+    """Return who signed a request: an account and a role or a user, whatever the session."""
+    iam = event["requestContext"].get("authorizer", {}).get("iam", {})
+    return f"{iam.get('accountId', '')}/{str(iam.get('userId', '')).partition(':')[0]}"
+
+
+def machine(variables: Mapping[str, str], rules: Rules) -> Machine:
     """Return the state machine that a function's environment names."""
     client, arn = boto3.client("stepfunctions", config=PATIENT), variables["SLUICE_STATE_MACHINE"]
     if variables["SLUICE_WORKFLOW"] == "standard":
@@ -81,9 +88,8 @@ def machine(variables: Mapping[str, str]) -> Machine:
     # Here, since a standard state machine does without it.
     from .once import Once  # noqa: PLC0415
 
-    return Express(
-        client, arn, Once(variables["SLUICE_IDEMPOTENCY_TABLE"], int(variables["SLUICE_KEPT_SECONDS"]))
-    )
+    table, kept = variables["SLUICE_IDEMPOTENCY_TABLE"], int(variables["SLUICE_KEPT_SECONDS"])
+    return Express(client, arn, Once(table, kept, rules.deadline_seconds + STARTING_SECONDS))
 
 
 def _json(event: Event) -> Any:  # noqa: ANN401 - whatever was sent

@@ -25,6 +25,8 @@ class GaveUp(StrEnum):
     """As many as are allowed were made."""
     DEADLINE = "deadline"
     """The next one could start only after the deadline."""
+    FAILURE = "failure"
+    """What failed is not to be tried again."""
     METHOD = "method"
     """A call of this method without an idempotency key is not repeated."""
     BUDGET = "budget"

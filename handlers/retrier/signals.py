@@ -17,16 +17,20 @@ SECONDS = re.compile(r"\d{1,10}(\.\d+)?")
 LATER_THAN = 1e8
 """A larger number of seconds is no wait but a time: this one was in 1973."""
 IN_MILLISECONDS = 1e11
-SKEW_SECONDS = 5.0
-"""By less than this two clocks are the same: a ``Date`` is cut to a second, and was some time on its way."""
+BEHIND_SECONDS, AHEAD_SECONDS = 1.2, 0.2
+"""As far off two clocks are the same: a ``Date`` is cut to a second, and was some time on its way."""
 ITEM = re.compile(r'"(?:[^"\\]|\\.)*"|[^",;=\s]+')
 PART = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^",])+')
 LONGEST = 2000
 """Characters of a header that are read; limits take some hundred."""
 PARAMETER = re.compile(r";\s*([a-z]+)\s*=\s*(\d{1,10})\b")
 FORMER = re.compile(r"\b(limit|remaining|reset)\s*=\s*(\d{1,10})\b")
-RESETS = ("ratelimit-reset", "x-ratelimit-reset-after", "x-ratelimit-reset", "x-rate-limit-reset")
-REMAINS = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining")
+LIMITS = (
+    ("ratelimit-remaining", ("ratelimit-reset",)),
+    ("x-ratelimit-remaining", ("x-ratelimit-reset-after", "x-ratelimit-reset")),
+    ("x-rate-limit-remaining", ("x-rate-limit-reset",)),
+)
+"""Of each kind of fields, what is left, and when it begins anew."""
 
 Headers = Mapping[str, str]
 """By names in lower case."""
@@ -58,9 +62,15 @@ def retry_after(headers: Headers, now: float) -> float | None:
     at = _http_date(value)
     if at is None:
         return None
+    return max(0.0, at - _their_time(headers, now))
+
+
+def _their_time(headers: Headers, now: float) -> float:
+    """Return what time it is by the upstream's clock, as far as that is another than ours."""
     date = _http_date(headers.get("date", ""))
-    theirs = now if date is None or abs(date - now) < SKEW_SECONDS else date
-    return max(0.0, at - theirs)
+    if date is None or -BEHIND_SECONDS <= date - now <= AHEAD_SECONDS:
+        return now
+    return date
 
 
 def _http_date(value: str) -> float | None:
@@ -96,15 +106,15 @@ def _items(value: str) -> Iterable[tuple[str, dict[str, int]]]:
 
 def _former(headers: Headers, now: float, *, throttled: bool) -> Iterable[float]:
     """Yield the waits of the forms before: fields of their own, or ``limit=9, remaining=0, reset=30``."""
-    together = dict(FORMER.findall(headers.get("ratelimit", "")))
-    remaining = [together.get("remaining"), *(headers.get(each) for each in REMAINS)]
-    resets = [together.get("reset"), *(headers.get(each) for each in RESETS)]
-    used_up = any(each is not None and _number(each) == 0 for each in remaining)
-    if not (used_up or throttled):
-        return
-    for each in resets:
-        if each is not None and (wait := _until(each.strip(), now)) is not None:
-            yield wait
+    together = dict(FORMER.findall(headers.get("ratelimit", "")[:LONGEST]))
+    limits = [(together.get("remaining"), [together.get("reset")])]
+    limits += [(headers.get(left), [headers.get(each) for each in resets]) for left, resets in LIMITS]
+    theirs = _their_time(headers, now)
+    for remaining, resets in limits:
+        used_up = remaining is not None and _number(remaining) == 0
+        waits = [_until(each.strip(), theirs) for each in resets if each is not None]
+        if used_up or throttled:
+            yield from (each for each in waits if each is not None)
 
 
 def _until(value: str, now: float) -> float | None:

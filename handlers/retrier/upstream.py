@@ -3,7 +3,7 @@
 import math
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -14,7 +14,7 @@ from yarl import URL
 
 from sluice.retrier import targets
 from sluice.retrier.rules import Rules
-from sluice.retrier.targets import ForbiddenTargetError, Network
+from sluice.retrier.targets import ForbiddenTargetError, Network, Target
 
 from .wire import Answer, Failure, Request, Trouble
 
@@ -22,11 +22,13 @@ LARGEST_BODY = 150 * 1024
 """Bytes of an answer's body. As Base64 in JSON, with what is beside it, a state machine can carry it."""
 MOST_REDIRECTS = 5
 CHUNK = 64 * 1024
-ONLY_HERE = {"authorization", "cookie", "proxy-authorization"}
-"""What is not to follow a redirect to another origin."""
+ELSEWHERE = ("accept", "content-")
+"""How the headers begin that follow a redirect to another origin: any other may hold what is secret."""
 MOVED = {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND}
 REDIRECTS = {*MOVED, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
 USER_AGENT = "sluice-retrier"
+
+Admit = Callable[[Target], Awaitable[None]]
 
 
 class TooManyRedirectsError(Exception):
@@ -36,9 +38,22 @@ class TooManyRedirectsError(Exception):
 class ResponseTooLargeError(Exception):
     """An answer is larger than a state machine can carry."""
 
+    def __init__(self, answer: Answer) -> None:
+        """Keep the answer, without its body."""
+        self.answer = answer
+        super().__init__(
+            f"the upstream's answer {answer.status} has more than {LARGEST_BODY} bytes, "
+            "which is all that is carried back"
+        )
+
 
 class UntrustedUpstreamError(Exception):
     """An upstream shows no certificate that can be trusted for its name."""
+
+    def __init__(self, target: Target) -> None:
+        """Keep who it is."""
+        super().__init__(f"the certificate of {target.host} is not trusted")
+        self.origin = target.origin
 
 
 class BrokenConnectionError(aiohttp.ClientError):
@@ -88,15 +103,19 @@ class Client:
     def __init__(self, rules: Rules) -> None:
         """Say whom it may call."""
         self._upstreams = rules.upstreams
+        self._idempotency_header = rules.idempotency_header
         self._private = targets.networks(rules.private_networks)
         self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, request: Request, timeout_seconds: float) -> Answer | Failure:
+    async def send(
+        self, request: Request, timeout_seconds: float, admit: Admit | None = None
+    ) -> Answer | Failure:
         """Send a request, follow where it is redirected to, and return the last answer.
 
         Args:
             request: what to send.
             timeout_seconds: for all of it, from the name's look-up to the last byte.
+            admit: asked before each redirect is followed; what it raises ends the call.
 
         Raises:
             ForbiddenTargetError: if an address or a redirect may not be called.
@@ -117,6 +136,8 @@ class Client:
                 circle = "in a circle" if step in seen else f"more than {MOST_REDIRECTS} times"
                 raise TooManyRedirectsError(f"the upstream redirects {circle}")
             seen.add(step)
+            if admit is not None:
+                await admit(request.target)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -124,6 +145,7 @@ class Client:
             await self._session.close()
 
     async def _exchange(self, request: Request, seconds: float) -> Answer | Failure:
+        origin = request.target.origin
         try:
             async with self._opened().request(
                 request.method,
@@ -133,20 +155,18 @@ class Client:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=max(seconds, 0.001), ceil_threshold=math.inf),
             ) as response:
-                body = await _read(response)
-                return Answer(response.status, _joined(response), body)
+                answer = Answer(response.status, _joined(response), b"", origin)
+                return replace(answer, body=await _read(response, answer))
         except TimeoutError:
-            return Failure(Trouble.TIMEOUT, f"{seconds:.1f} s")
+            return Failure(Trouble.TIMEOUT, f"{seconds:.1f} s", origin)
         except aiohttp.ClientSSLError as error:
             if isinstance(error, aiohttp.ClientConnectorCertificateError):
-                raise UntrustedUpstreamError(
-                    f"the certificate of {request.target.host} is not trusted"
-                ) from None
-            return Failure(Trouble.CONNECTION, type(error).__name__)
+                raise UntrustedUpstreamError(request.target) from None
+            return Failure(Trouble.CONNECTION, type(error).__name__, origin)
         except BrokenConnectionError as error:
-            return Failure(Trouble.CONNECTION, str(error))
+            return Failure(Trouble.CONNECTION, str(error), origin)
         except (aiohttp.ClientError, OSError) as error:
-            return Failure(Trouble.CONNECTION, type(error).__name__)
+            return Failure(Trouble.CONNECTION, type(error).__name__, origin)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -177,8 +197,11 @@ class Client:
         target = targets.redirected(request.target, location, self._upstreams)
         headers = dict(request.headers)
         if target.origin != request.target.origin:
+            kept = {self._idempotency_header, "user-agent"} - request.private
             headers = {
-                name: value for name, value in headers.items() if name not in ONLY_HERE | request.private
+                name: value
+                for name, value in headers.items()
+                if name in kept or (name.startswith(ELSEWHERE) and name not in request.private)
             }
         read = status == HTTPStatus.SEE_OTHER and request.method not in {"GET", "HEAD"}
         if read or (status in MOVED and request.method == "POST"):
@@ -188,17 +211,14 @@ class Client:
         return replace(request, target=target, headers=headers)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, answer: Answer) -> bytes:
     """Return a body as it is once it is decompressed, and never hold much more of it than is allowed."""
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_chunked(CHUNK):
         size += len(part)
         if size > LARGEST_BODY:
-            raise ResponseTooLargeError(
-                f"the upstream's answer {response.status} has more than {LARGEST_BODY} bytes, "
-                "which is all that is carried back"
-            )
+            raise ResponseTooLargeError(answer)
         parts.append(part)
     return b"".join(parts)
 

@@ -26,6 +26,8 @@ class Answer:
     headers: Mapping[str, str]
     """By names in lower case; several values of one name are joined by commas."""
     body: bytes
+    origin: str = ""
+    """Whose answer it is, where the one who was asked has sent elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Failure:
 
     trouble: Trouble
     detail: str
+    origin: str = ""
+    """Who did not, where the one who was asked has sent elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Any
 FILE = "rules.json"
 """Where a function finds its rules, beside its code."""
 MS = 1000
+STARTING_SECONDS = 15
+"""What a call's execution takes beside the call: functions start, and what was not run is run again."""
 LATENESS_MS = 50
 """How much later after its slot one call may come than another, and both still be in windows of their own."""
 
@@ -50,6 +52,8 @@ class Circuit:
     """Of fewer calls in a window a share says nothing."""
     window_seconds: int
     open_seconds: int
+    probe_seconds: int = 0
+    """For how long at least nobody else finds out, once somebody does."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Rules:
     secrets: tuple[Secret, ...]
     statuses: tuple[int, ...]
     """Which answers are tried again."""
+    failures: tuple[str, ...]
+    """Which kinds of having no answer are tried again: ``wire.Trouble``."""
     methods: tuple[str, ...]
     """Which methods may be sent again without an idempotency key."""
     attempts: int
@@ -93,7 +99,7 @@ class Rules:
 def loads(text: str) -> Rules:
     """Return the rules that a text holds."""
     given: dict[str, Any] = json.loads(text)
-    for key in ("private_networks", "statuses", "methods", "response_headers"):
+    for key in ("private_networks", "statuses", "failures", "methods", "response_headers"):
         given[key] = tuple(given[key])
     given["upstreams"] = tuple(
         Upstream(each["origin"], Pace(**each["pace"]) if each["pace"] else None)

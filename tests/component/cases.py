@@ -489,7 +489,7 @@ CASES = {
     "retrier": Case(Retrier, RETRIER_ARGS),
     "retrier with a key": Case(Retrier, {**RETRIER_ARGS, "kms_key_arn": KEY}),
     "retrier with a standard workflow": Case(
-        Retrier, {**RETRIER_ARGS, "workflow": "standard", "deadline_seconds": 86_400, **SHARED}
+        Retrier, {**RETRIER_ARGS, "workflow": "standard", "deadline_seconds": 21_600, **SHARED}
     ),
     "retrier for everybody": Case(Retrier, {**RETRIER_ARGS, "access": "open"}),
     "retrier without a URL": Case(
@@ -525,6 +525,7 @@ CASES = {
             ],
             "caller_arns": CALLERS,
             "statuses": [429, 503],
+            "failures": ["connection", "timeout"],
             "methods": ["GET", "POST"],
             "attempts": 8,
             "deadline_seconds": 120,
@@ -541,6 +542,7 @@ CASES = {
             "idempotency_header": "x-request-key",
             "kept_seconds": 3600,
             "response_headers": ["content-type", "x-*"],
+            "reserved_concurrency": 50,
             "memory_mb": 512,
             "architecture": "x86_64",
             "tracing": True,

@@ -422,16 +422,23 @@ def test_every_alarm_tells_the_topic(case: str) -> None:
         ("retrier", set()),
         ("retrier with a key", set()),
         ("retrier for everybody", set()),
-        ("retrier without a URL", {"failed", "throttled", "timed-out", "circuit", "call-errors"}),
+        (
+            "retrier without a URL",
+            {"failed", "throttled", "timed-out", "circuit", "call-errors", "call-throttles"},
+        ),
         (
             "retrier with a standard workflow",
-            {"failed", "throttled", "timed-out", "circuit", "call-errors", "orchestrator"},
+            {
+                *("failed", "throttled", "timed-out", "circuit"),
+                *("call-errors", "call-throttles", "orchestrator-errors", "orchestrator-throttles"),
+            },
         ),
         (
             "retrier with everything",
             {
-                *("failed", "throttled", "timed-out", "circuit", "orchestrator"),
-                *("call-errors", "nat-errors", "theirs-errors"),
+                *("failed", "throttled", "timed-out", "circuit"),
+                *("call-errors", "nat-errors", "theirs-errors", "orchestrator-errors"),
+                *("call-throttles", "nat-throttles", "theirs-throttles", "orchestrator-throttles"),
             },
         ),
     ],

@@ -98,6 +98,7 @@ def test_the_graphs_are_of_the_given_names_in_the_stack_s_region() -> None:
         ("StateMachineArn", CALLING["state_machine"]),
         ("FunctionName", "retrier-call"),
         ("FunctionName", "retrier-second"),
+        ("FunctionName", "retrier-orchestrator"),
         ("service", "sluice-test-retrier"),
     }
 
@@ -144,7 +145,11 @@ def test_a_retrier_s_graphs_tell_what_became_of_calls_and_of_its_state_machine()
     ]
     assert {each.namespace for each in executions} == {"AWS/States"}
     failing = shown["retrier: functions that fail"]
-    assert {each.dimensions["FunctionName"] for each in failing} == {"retrier-call", "retrier-second"}
+    assert {each.dimensions["FunctionName"] for each in failing} == {
+        "retrier-call",
+        "retrier-second",
+        "retrier-orchestrator",
+    }
 
 
 def test_no_graph_covers_another_or_leaves_the_page() -> None:

@@ -186,7 +186,6 @@ def test_the_retrier_stack_s_consumer_may_start_its_state_machine_and_waits_for_
     worker = plan["consumer-function"].inputs
     variables = worker["environment"]["variables"]
     assert variables["CALLS_STATE_MACHINE"] == plan["retrier-machine"].outputs["arn"]
-    assert variables["CALLS_WORKFLOW"] == "express"
     assert variables["SLUICE_ENTRY"] == "queued_calls:record_handler"
     assert plan["consumer-policy-0"].inputs == {
         "role": plan["consumer-role"].outputs["name"],

@@ -5,7 +5,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import LayerBuildError, Retrier
+from components import InvalidArgsError, LayerBuildError, Retrier
 from sluice.retrier import rules
 
 from .cases import CALLERS, FUNCTION_ARN, KEY, RETRIER_ARGS, SECRET_ARN, planned
@@ -272,7 +272,7 @@ def test_everything_ends_after_what_it_waits_for() -> None:
         assert machine["States"]["Call"]["TimeoutSeconds"] > functions
         assert machine["TimeoutSeconds"] > deadline
         assert plan["unit-orchestrator-function"].inputs["timeout"] > machine["TimeoutSeconds"]
-    assert definition(standard())["TimeoutSeconds"] > 86_400
+    assert definition(standard())["TimeoutSeconds"] > 21_600
     assert standard()["unit-orchestrator-function"].inputs["timeout"] == 30, "it waits for nothing"
     longest = retrier(deadline_seconds=270)
     assert definition(longest)["TimeoutSeconds"] <= 300, "no Express workflow runs longer"
@@ -364,8 +364,11 @@ def test_every_function_of_ours_has_the_same_rules_in_its_archive() -> None:
         "https://*.example.org:8443",
     ]
     assert told.upstreams[0].pace == rules.Pace(10, 2, 5)
+    assert told.failures == ("connection", "timeout")
     assert (told.attempts, told.deadline_seconds, told.shared_pause_seconds) == (8, 120, 120)
     assert told.idempotency_header == "x-request-key"
+    assert told.circuit is not None
+    assert told.circuit.probe_seconds == told.timeout_seconds + rules.STARTING_SECONDS
 
 
 def test_the_functions_share_one_layer_and_are_as_large_as_asked() -> None:
@@ -399,16 +402,20 @@ def test_alarms_look_at_this_state_machine_and_these_functions() -> None:
         )
         for each in plan.of(ALARM)
     }  # fmt: skip
-    names = {each: plan[f"unit-{each}-function"].outputs["name"] for each in ("call", "nat", "orchestrator")}
+    functions = {
+        **{each: plan[f"unit-{each}-function"].outputs["name"] for each in ("call", "nat", "orchestrator")},
+        "theirs": "orders",
+    }
     assert looked == {
         "failed": ("AWS/States", "ExecutionsFailed", machine),
         "throttled": ("AWS/States", "ExecutionThrottled", machine),
         "timed-out": ("AWS/States", "ExecutionsTimedOut", machine),
         "circuit": ("Sluice", "CircuitsOpened", {"service": "sluice-test-unit"}),
-        "orchestrator": ("AWS/Lambda", "Errors", {"FunctionName": names["orchestrator"]}),
-        "call-errors": ("AWS/Lambda", "Errors", {"FunctionName": names["call"]}),
-        "nat-errors": ("AWS/Lambda", "Errors", {"FunctionName": names["nat"]}),
-        "theirs-errors": ("AWS/Lambda", "Errors", {"FunctionName": "orders"}),
+        **{
+            f"{role}-{metric.lower()}": ("AWS/Lambda", metric, {"FunctionName": name})
+            for role, name in functions.items()
+            for metric in ("Errors", "Throttles")
+        },
     }
     assert {each.inputs["treatMissingData"] for each in plan.of(ALARM)} == {"notBreaching"}
 
@@ -437,19 +444,33 @@ def consumer_args(**args: object) -> Values:
     return found
 
 
-@pytest.mark.parametrize("workflow", ["express", "standard"])
-def test_a_consumer_gets_the_code_that_makes_calls_and_may_start_the_state_machine(workflow: str) -> None:
-    plan = retrier(workflow=workflow)
-    given = consumer_args(workflow=workflow)
-    assert given["environment"] == {
-        "CALLS_STATE_MACHINE": arn_of(plan, "unit-machine"),
-        "CALLS_WORKFLOW": workflow,
-    }
+def test_a_consumer_gets_the_code_that_makes_calls_and_may_start_the_state_machine() -> None:
+    plan = plain()
+    given = consumer_args()
+    assert given["environment"] == {"CALLS_STATE_MACHINE": arn_of(plan, "unit-machine")}
     assert given["policy_arns"] == [arn_of(plan, "unit-start-policy")]
     assert (Path(given["code"]) / "queued_calls.py").is_file()
     assert given["entry"] == "queued_calls:record_handler"
     assert given["batch_size"] == 1
-    assert given["timeout_seconds"] == {"express": 90, "standard": 30}[workflow]
+    assert given["timeout_seconds"] == 90
+    assert given["idempotency"] == {
+        "key": "powertools_json(body).idempotency_key || messageId",
+        "payload": "powertools_json(body).[method, url, headers, body, body_base64]",
+    }
+
+
+def test_no_consumer_makes_calls_that_nobody_waits_for() -> None:
+    with pytest.raises(InvalidArgsError, match="express, where calls come from a queue") as refusal:
+        consumer_args(workflow="standard")
+    assert [each.path for each in refusal.value.problems] == ["workflow"]
+    assert "Retrier 'unit'" in str(refusal.value)
+
+
+def test_runs_are_set_aside_for_the_orchestrator_alone() -> None:
+    plan = retrier(reserved_concurrency=5)
+    assert plan["unit-orchestrator-function"].inputs["reservedConcurrentExecutions"] == 5
+    assert "reservedConcurrentExecutions" not in plan["unit-call-function"].inputs
+    assert "reservedConcurrentExecutions" not in plain()["unit-orchestrator-function"].inputs
 
 
 def test_where_the_package_cannot_be_had_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

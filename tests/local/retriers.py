@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.0/8"
 STARTS_AT_ONCE = 4
 LONGEST_START_SECONDS = 20
-ALARMS = ("failed", "throttled", "timed-out", "circuit", "orchestrator")
+ALARMS = ("failed", "throttled", "timed-out", "circuit", "orchestrator-errors")
 
 
 @dataclass(frozen=True)

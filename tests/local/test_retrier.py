@@ -562,20 +562,32 @@ def test_a_message_of_the_queue_is_a_call_which_comes_again_until_it_is_made(
     queued = upstreams["queued"]
     queued.does("/orders", answers(503), answers())
 
-    message = send(
-        retrier,
-        {"url": f"{queued.url}/orders", "method": "POST", "body": "order", "retry": {"attempts": 1}},
-    )
+    order = {"url": f"{queued.url}/orders", "method": "POST", "body": "order", "idempotency_key": "order-1"}
+    message = send(retrier, {**order, "retry": {"attempts": 1}})
 
     calls = wait_until(lambda: queued.at("/orders"), lambda found: len(found) == 2)
     assert [(each.method, each.body) for each in calls] == [("POST", b"order")] * 2
-    assert [each.headers["idempotency-key"] for each in calls] == [message] * 2
+    assert [each.headers["idempotency-key"] for each in calls] == ["order-1"] * 2
 
     def said() -> list[str]:
         lines = json_lines(retrier.cloud, retrier.stack.consumer["log"])
         return [each["message"] for each in lines if each.get("message_id") == message]
 
     assert wait_until(said, lambda found: "handled" in found) == ["failed", "handled"]
+
+
+def test_messages_with_one_idempotency_key_are_one_call(retrier: Retrying, upstreams: Upstreams) -> None:
+    plain = upstreams["plain"]
+    order = {"url": f"{plain.url}/twice", "method": "POST", "body": "order", "idempotency_key": "order-2"}
+    for outcome in ("handled", "handled before"):
+        message = send(retrier, order)
+
+        def said(message: str = message) -> list[str]:
+            lines = json_lines(retrier.cloud, retrier.stack.consumer["log"])
+            return [each["message"] for each in lines if each.get("message_id") == message]
+
+        assert wait_until(said, bool) == [outcome]
+    assert len(plain.at("/twice")) == 1
 
 
 def test_a_message_that_is_no_call_to_be_made_goes_to_the_dead_letters_and_says_why(
@@ -587,14 +599,21 @@ def test_a_message_that_is_no_call_to_be_made_goes_to_the_dead_letters_and_says_
         "call": ({"uri": "x"}, "InvalidCall: uri: no such thing"),
         "target": ({"url": f"{stranger.url}/"}, "ForbiddenTarget: "),
     }
+    once = upstreams["queued"]
+    once.does("/unsafe", answers(503))
+    unsafe = send(retrier, {"url": f"{once.url}/unsafe", "method": "POST"})
     sent = {send(retrier, message): words for message, words in wrong.values()}
 
     found: dict[str, Reason] = {}
-    for _ in sent:
+    for _ in (*sent, unsafe):
         dead = take(retrier.cloud, retrier.stack.outputs["dead_letter_queue_url"])
         reason = Reason.loads(dead["MessageAttributes"][ATTRIBUTE]["StringValue"])
         found[reason.message_id] = reason
 
+    refused = found.pop(unsafe)
+    assert refused.error == "queued_calls.RefusedError"
+    assert "without an idempotency key the call is not sent again" in refused.message
+    assert len(once.at("/unsafe")) == 1
     assert found.keys() == sent.keys()
     for message, words in sent.items():
         assert found[message].error == "queued_calls.UnmakeableCallError"
@@ -658,7 +677,8 @@ def test_a_call_that_cannot_be_carried_out_is_told_and_raises_the_alarms(
     assert (breakdown.failed.status, breakdown.failed.error) == (500, "CallFailed")
     assert breakdown.failed.results == []
     assert (breakdown.by_itself["status"], breakdown.by_itself["error"]) == ("FAILED", "CallFailed")
-    assert breakdown.by_itself["cause"] == "The call function ended with BudgetUnavailableError"
+    told = {"error": "BudgetUnavailableError", "progress": None}
+    assert json.loads(breakdown.by_itself["cause"]) == told
     assert breakdown.raised_before == []
     assert wait_until(broken.raised, lambda found: len(found) == 2) == ["failed", "timed-out"]
     assert not upstreams["stranger"].calls

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -517,6 +517,50 @@ def test_a_probe_that_dies_loses_its_lease_and_exactly_one_other_probes(shared: 
     assert [each for each in found if isinstance(each, Go)] == [Go(over, probe=True)]
 
 
+@pytest.mark.parametrize(("probe_seconds", "lease"), [(0, 30), (10, 30), (45, 45)])
+def test_a_probes_lease_lasts_as_long_as_it_may_take(shared: Shared, probe_seconds: int, lease: int) -> None:
+    budget = shared.budget(replace(CIRCUIT, probe_seconds=probe_seconds))
+    open_circuit(budget)
+    admit(budget, REOPENS)
+    over = REOPENS + lease
+
+    assert isinstance(admit(budget, over - 0.001), Hold)
+    assert admit(budget, over) == Go(over, probe=True)
+
+
+@pytest.mark.parametrize(("passed", "wait"), [(0, 15), (10, 10), (26, 2), (28.5, 1), (29.9, 1)])
+def test_who_waits_for_a_probe_looks_again_after_half_of_what_is_left(
+    shared: Shared, passed: float, wait: float
+) -> None:
+    open_circuit(shared.budget())
+    admit(shared.budget(), REOPENS)
+    for spread in (0.0, 0.5):
+        held = admit(shared.budget(spread=spread), REOPENS + passed)
+        assert isinstance(held, Hold)
+        assert held.reason is Reason.CIRCUIT
+        assert held.until - REOPENS == pytest.approx(passed + wait + spread)
+
+
+def test_a_probe_that_has_shown_nothing_leaves_it_to_exactly_one_other(shared: Shared) -> None:
+    budget = shared.budget()
+    open_circuit(budget)
+    admit(budget, REOPENS)
+    budget.release(UPSTREAM)
+
+    found = at_once(lambda _: admit(budget, REOPENS + 1), 20)
+    assert [each for each in found if isinstance(each, Go)] == [Go(REOPENS + 1, probe=True)]
+
+
+def test_what_is_released_without_a_probe_changes_nothing(shared: Shared) -> None:
+    budget = shared.budget()
+    budget.release(UPSTREAM)
+    assert shared.item() == {}
+    open_circuit(budget)
+    before = shared.item()
+    budget.release(UPSTREAM)
+    assert shared.item() == before
+
+
 def test_a_probe_that_comes_back_after_the_circuit_was_closed_opens_nothing(shared: Shared) -> None:
     budget = shared.budget()
     open_circuit(budget)
@@ -571,6 +615,7 @@ CALLS: dict[str, Callable[[Budget], object]] = {
     "standing": lambda budget: budget.standing(UPSTREAM, HERE, NOW),
     "pause": lambda budget: budget.pause(UPSTREAM, HERE, NOW + 1, NOW),
     "report": lambda budget: budget.report(UPSTREAM, NOW, failed=True),
+    "release": lambda budget: budget.release(UPSTREAM),
     "report a probe's failure": lambda budget: budget.report(UPSTREAM, NOW, failed=True, probe=True),
     "report a probe's success": lambda budget: budget.report(UPSTREAM, NOW, failed=False, probe=True),
 }

@@ -69,7 +69,7 @@ class Limiting:
     limited: int = 0
     _empty_at: float = 0.0
 
-    async def send(self, _request: Request, timeout_seconds: float) -> Answer:
+    async def send(self, _request: Request, timeout_seconds: float, _admit: object = None) -> Answer:
         assert timeout_seconds > 0
         now = time.monotonic()
         self.seen.append(now)

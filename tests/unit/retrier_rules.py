@@ -16,6 +16,7 @@ def rules(*origins: str, **changes: Any) -> Rules:
         "private_networks": (),
         "secrets": (),
         "statuses": (408, 425, 429, 500, 502, 503, 504),
+        "failures": ("connection", "timeout", "lost"),
         "methods": ("GET", "HEAD", "OPTIONS", "PUT", "DELETE"),
         "attempts": 5,
         "deadline_seconds": 60,

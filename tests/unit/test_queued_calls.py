@@ -34,21 +34,18 @@ class StepFunctions:
 
     ended: Json = field(default_factory=lambda: {"status": "SUCCEEDED", "output": json.dumps(DONE)})
     problem: Exception | None = None
-    started: list[tuple[str | None, Json]] = field(default_factory=list)
-    """Under which name, if any, and with what input."""
+    started: list[Json] = field(default_factory=list)
+    """With what input."""
 
     def end(self, **outcome: Any) -> None:
         self.ended = {"status": "SUCCEEDED", "output": json.dumps({**TOLD, **outcome})}
 
     def start_sync_execution(self, **given: str) -> Json:
-        return {"executionArn": f"{MACHINE}:1", **self._start(None, **given)}
+        return {"executionArn": f"{MACHINE}:1", **self._start(**given)}
 
-    def start_execution(self, *, name: str, **given: str) -> Json:
-        return self._start(name, **given)
-
-    def _start(self, name: str | None, *, stateMachineArn: str, input: str) -> Json:  # noqa: A002, N803 - as boto3
+    def _start(self, *, stateMachineArn: str, input: str) -> Json:  # noqa: A002, N803 - as boto3
         assert stateMachineArn == MACHINE
-        self.started.append((name, json.loads(input)))
+        self.started.append(json.loads(input))
         if self.problem is not None:
             raise self.problem
         return self.ended
@@ -64,7 +61,6 @@ def code(aws: StepFunctions, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The code as a consumer's function finds it: at the root of its archive."""
     monkeypatch.syspath_prepend(QUEUED_CALLS)
     monkeypatch.setattr(boto3, "client", lambda *_, **__: aws)
-    monkeypatch.setenv("CALLS_WORKFLOW", "express")
     monkeypatch.setenv("CALLS_STATE_MACHINE", MACHINE)
     monkeypatch.delitem(sys.modules, "queued_calls", raising=False)
     return importlib.import_module("queued_calls")
@@ -84,17 +80,27 @@ def error_of(code: ModuleType, call: object = None) -> Exception:
     return error
 
 
-def test_a_message_is_a_call_that_its_id_makes_the_only_one(code: ModuleType, aws: StepFunctions) -> None:
-    take(code, {"url": URL, "method": "POST"})
-    assert aws.started == [(None, {"call": {"url": URL, "method": "POST", "idempotency_key": "m-1"}})]
+@pytest.mark.parametrize(
+    "call",
+    [{"url": URL, "method": "POST"}, {"url": URL, "idempotency_key": "k-1"}],
+    ids=["plain", "with a key"],
+)
+def test_a_message_is_a_call_as_it_is(code: ModuleType, aws: StepFunctions, call: Json) -> None:
+    """A key that its sender does not know is none: the upstream could make nothing of it."""
+    take(code, call)
+    assert aws.started == [{"call": call}]
 
 
-def test_a_calls_own_key_counts_before_its_messages(code: ModuleType, aws: StepFunctions) -> None:
-    take(code, {"url": URL, "idempotency_key": "k-1"})
-    assert aws.started == [(None, {"call": {"url": URL, "idempotency_key": "k-1"}})]
+def test_a_call_that_step_functions_cannot_carry_starts_nothing(code: ModuleType, aws: StepFunctions) -> None:
+    empty = len(code.read(json.dumps({"url": URL, "body": ""})))
+    largest = {"url": URL, "body": "x" * (code.LARGEST_INPUT - empty)}
+    take(code, largest)
+    assert len(aws.started) == 1
+    assert isinstance(error_of(code, {**largest, "body": largest["body"] + "x"}), code.UnmakeableCallError)
+    assert len(aws.started) == 1
 
 
-@pytest.mark.parametrize("body", ["", "not JSON", "[]", "1", '"text"', "null", "true", "{"])
+@pytest.mark.parametrize("body", ["", "not JSON", "[]", "1", '"text"', "null", "true", "{", "[" * 100_000])
 def test_a_message_without_a_call_starts_nothing(code: ModuleType, aws: StepFunctions, body: str) -> None:
     assert isinstance(error_of(code, body), code.UnmakeableCallError)
     assert aws.started == []
@@ -110,13 +116,37 @@ def test_a_call_that_may_not_be_made_is_worth_no_other_try(
     assert "not this" in str(found)
 
 
-@pytest.mark.parametrize("status", [400, 404, 409, 501])
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
 def test_an_upstream_that_refuses_has_had_its_last_word(
     code: ModuleType, aws: StepFunctions, status: int
 ) -> None:
     aws.end(ok=False, status=status, headers={}, body="secret things")
     found = error_of(code)
     assert isinstance(found, code.RefusedError)
+    assert str(status) in str(found)
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [{"status": 503, "body": ""}, {"error": {"code": "UpstreamTimeout", "message": "late", "status": 504}}],
+)
+def test_a_call_that_may_not_be_sent_twice_is_not_sent_again(
+    code: ModuleType, aws: StepFunctions, last: Json
+) -> None:
+    aws.end(ok=False, gave_up="method", **last)
+    found = error_of(code)
+    assert isinstance(found, code.RefusedError)
+    assert "idempotency key" in str(found)
+
+
+@pytest.mark.parametrize("status", [401, 408, 425, 429, 500, 501, 503])
+def test_an_answer_that_may_be_another_one_later_lets_its_message_come_again(
+    code: ModuleType, aws: StepFunctions, status: int
+) -> None:
+    aws.end(ok=False, status=status, headers={}, body="secret things")
+    found = error_of(code)
+    assert isinstance(found, code.CallFailedError)
     assert str(status) in str(found)
     assert "secret" not in str(found)
 
@@ -132,7 +162,10 @@ def test_an_answer_that_cannot_be_had_is_worth_no_other_try(
 @pytest.mark.parametrize(
     "outcome",
     [
-        *({"gave_up": each, "status": 503, "body": ""} for each in ("attempts", "deadline", "budget")),
+        *(
+            {"gave_up": each, "status": 503, "body": ""}
+            for each in ("attempts", "deadline", "budget", "failure")
+        ),
         *(
             {"gave_up": "budget", "error": {"code": each, "message": "later", "status": 503}}
             for each in ("BudgetUsedUp", "CircuitOpen", "UpstreamPaused", "UpstreamTimeout")
@@ -157,32 +190,12 @@ def test_an_execution_that_broke_lets_its_message_come_again(
     assert isinstance(error_of(code), code.CallFailedError)
 
 
-@pytest.mark.parametrize("workflow", ["express", "standard"])
 @pytest.mark.parametrize(
     "refusal", ["ThrottlingException", "AccessDeniedException", "ExecutionLimitExceeded"]
 )
 def test_what_step_functions_does_not_take_comes_again(
-    code: ModuleType, aws: StepFunctions, monkeypatch: pytest.MonkeyPatch, workflow: str, refusal: str
+    code: ModuleType, aws: StepFunctions, refusal: str
 ) -> None:
-    monkeypatch.setenv("CALLS_WORKFLOW", workflow)
     aws.problem = refused(refusal)
     with pytest.raises(ClientError, match=refusal):
         take(code)
-
-
-def test_an_asynchronous_call_is_started_by_its_messages_id_and_not_waited_for(
-    code: ModuleType, aws: StepFunctions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CALLS_WORKFLOW", "standard")
-    aws.ended = {"executionArn": f"{MACHINE}:m-1"}
-    take(code)
-    assert aws.started == [("m-1", {"call": {"url": URL, "idempotency_key": "m-1"}})]
-
-
-def test_an_asynchronous_call_that_a_delivery_before_has_started_is_done(
-    code: ModuleType, aws: StepFunctions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CALLS_WORKFLOW", "standard")
-    aws.problem = refused("ExecutionAlreadyExists")
-    take(code)
-    assert len(aws.started) == 1

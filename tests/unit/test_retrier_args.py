@@ -2,10 +2,12 @@ from typing import Any
 
 import pulumi
 import pytest
+from aws_lambda_powertools.utilities.jmespath_utils import query
 from pulumi.runtime import config
 
 from components import retrier_args
 from components.retrier_args import RetrierArgs, calls_from_queue, egresses, problems, rules_of
+from handlers.retrier.wire import Trouble
 from sluice.retrier import rules
 from sluice.retrier.rules import Circuit, Pace, Secret, Upstream
 
@@ -49,6 +51,7 @@ def of_egress(**changes: Any) -> list[str]:
         ("shared_pause_seconds", 0, 86_400),
         ("kept_seconds", 60, 2_592_000),
         ("memory_mb", 128, 10_240),
+        ("reserved_concurrency", 1, 10_000),
     ],
 )
 def test_a_number_is_within_its_bounds(key: str, low: int, high: int) -> None:
@@ -63,10 +66,18 @@ def test_a_number_is_within_its_bounds(key: str, low: int, high: int) -> None:
     ("key", "low", "high"), [("calls", 1, 100_000), ("seconds", 1, 86_400), ("burst", 1, 10_000)]
 )
 def test_a_pace_is_within_its_bounds(key: str, low: int, high: int) -> None:
+    beside = {"calls": 5, "seconds": 86_400}
     for fine in (low, high):
-        assert of_upstream(**{"calls": 5, key: fine}) == []
+        assert of_upstream(**{**beside, key: fine}) == []
     for wrong in (low - 1, high + 1, True, "5"):
-        assert of_upstream(**{"calls": 5, key: wrong}) == [key]
+        assert of_upstream(**{**beside, key: wrong}) == [key]
+
+
+def test_a_pace_is_no_faster_than_one_item_of_a_table_can_count() -> None:
+    for fine in ({"calls": 300}, {"calls": 300, "seconds": 1}, {"calls": 3000, "seconds": 10}):
+        assert of_upstream(**fine) == []
+    for wrong in ({"calls": 301}, {"calls": 301, "seconds": 1}, {"calls": 3001, "seconds": 10}):
+        assert of_upstream(**wrong) == ["calls"]
 
 
 @pytest.mark.parametrize(
@@ -91,9 +102,9 @@ def test_a_circuit_is_a_map_of_what_it_knows() -> None:
     assert paths(circuit={"enabled": "no"}) == ["circuit.enabled"]
 
 
-def test_a_standard_workflow_has_a_day_and_an_express_one_less_than_five_minutes() -> None:
-    assert paths(workflow="standard", deadline_seconds=86_400) == []
-    assert paths(workflow="standard", deadline_seconds=86_401) == ["deadline_seconds"]
+def test_a_standard_workflow_has_six_hours_and_an_express_one_less_than_five_minutes() -> None:
+    assert paths(workflow="standard", deadline_seconds=21_600) == []
+    assert paths(workflow="standard", deadline_seconds=21_601) == ["deadline_seconds"]
     assert paths(workflow="express", deadline_seconds=271) == ["deadline_seconds"]
 
 
@@ -335,6 +346,19 @@ def test_outcomes_are_kept_where_the_orchestrator_keeps_them_and_nowhere_else(ot
     assert paths(kept_seconds=3600, **other) == ["kept_seconds"]
 
 
+@pytest.mark.parametrize("access", ["iam", "open"])
+def test_runs_are_set_aside_for_an_orchestrator_and_for_nothing_else(access: str) -> None:
+    assert paths(access=access, reserved_concurrency=5) == []
+    assert paths(access="none", reserved_concurrency=5) == ["reserved_concurrency"]
+
+
+def test_failures_are_of_the_known_kinds() -> None:
+    assert paths(failures=["connection", "timeout", "lost"]) == []
+    assert paths(failures=[]) == [], "none is tried again"
+    assert paths(failures=["timeout", "reset", "Lost", None]) == [f"failures[{each}]" for each in (1, 2, 3)]
+    assert paths(failures="timeout") == ["failures"]
+
+
 def test_statuses_are_of_errors_and_methods_known() -> None:
     assert paths(statuses=[400, 429, 599], methods=["GET", "PATCH"]) == []
     assert paths(statuses=[399, 429, 600, "503", True]) == [f"statuses[{index}]" for index in (0, 2, 3, 4)]
@@ -422,6 +446,7 @@ def test_the_functions_are_told_what_is_given() -> None:
             secrets=[{**SECRET, "json_key": "token"}],
             circuit={"open_seconds": 90},
             statuses=[503],
+            failures=["lost"],
             attempts=7,
             shared_pause_seconds=0,
         )
@@ -429,7 +454,8 @@ def test_the_functions_are_told_what_is_given() -> None:
     assert found.upstreams == (Upstream(ORIGIN, None), Upstream("https://*.b.c", Pace(5, 2, 3)))
     assert found.private_networks == ("10.0.0.0/8",)
     assert found.secrets == (Secret("partner", (ORIGIN,), "token"),), "no ARN, no value"
-    assert found.circuit == Circuit(50, 10, 30, 90)
+    assert found.circuit == Circuit(50, 10, 30, 90, probe_seconds=25)
+    assert found.failures == ("lost",)
     assert (found.statuses, found.attempts, found.shared_pause_seconds) == ((503,), 7, 0)
     assert rules.loads(found.dumps()) == found
 
@@ -438,17 +464,28 @@ def test_the_functions_are_told_the_documented_defaults() -> None:
     found = rules_of(given(upstreams=[{"origin": ORIGIN, "calls": 5}]))
     assert found.upstreams == (Upstream(ORIGIN, Pace(5, 1, 1)),)
     assert found.statuses == (408, 425, 429, 500, 502, 503, 504)
+    assert found.failures == ("connection", "timeout", "lost")
     assert found.methods == ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
     assert (found.attempts, found.deadline_seconds, found.timeout_seconds) == (5, 60, 10)
     assert (found.base_seconds, found.cap_seconds, found.shared_pause_seconds) == (1, 30, 60)
     assert found.idempotency_header == "idempotency-key"
-    assert found.circuit == Circuit(50, 10, 30, 30)
+    assert found.circuit == Circuit(50, 10, 30, 30, probe_seconds=25)
     assert problems(given(response_headers=[*found.response_headers])) == []
 
 
 def test_there_is_no_circuit_where_it_is_switched_off() -> None:
     assert rules_of(given(circuit={"enabled": False, "open_seconds": 5})).circuit is None
-    assert rules_of(given(circuit={"enabled": True})).circuit == Circuit(50, 10, 30, 30)
+    assert rules_of(given(circuit={"enabled": True})).circuit == Circuit(50, 10, 30, 30, probe_seconds=25)
+
+
+def test_a_probe_has_the_time_of_a_whole_call() -> None:
+    circuit = rules_of(given(timeout_seconds=60)).circuit
+    assert circuit is not None
+    assert circuit.probe_seconds == 60 + rules.STARTING_SECONDS
+
+
+def test_every_failure_that_is_known_is_one_that_there_can_be() -> None:
+    assert {*retrier_args.FAILURES} == {*Trouble}
 
 
 def test_one_function_calls_unless_others_are_named() -> None:
@@ -456,9 +493,22 @@ def test_one_function_calls_unless_others_are_named() -> None:
     assert egresses(given(egress=[{"name": "one"}, {"name": "two"}])) == [{"name": "one"}, {"name": "two"}]
 
 
-def test_a_consumer_has_the_time_of_a_whole_call_and_of_none_where_it_does_not_wait() -> None:
+def test_a_consumer_has_the_time_of_a_whole_call_and_makes_one_at_a_time() -> None:
     assert calls_from_queue(given(deadline_seconds=45))["timeout_seconds"] == 75
     assert calls_from_queue(given())["timeout_seconds"] == 90
-    standard = calls_from_queue(given(workflow="standard", deadline_seconds=86_400))
-    assert standard["timeout_seconds"] == 30
-    assert standard["batch_size"] == 1
+    assert calls_from_queue(given())["batch_size"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ('{"url": "https://api.example.com/", "idempotency_key": "order-1"}', "order-1"),
+        ('{"url": "https://api.example.com/"}', "m-1"),
+        ('{"url": "https://api.example.com/", "idempotency_key": ""}', "m-1"),
+        ("[]", "m-1"),
+        ("5", "m-1"),
+    ],
+)
+def test_a_message_is_known_by_its_call_s_key_or_its_own_id(body: str, key: str) -> None:
+    told = calls_from_queue(given())["idempotency"]
+    assert query({"body": body, "messageId": "m-1"}, told["key"]) == key

@@ -10,29 +10,37 @@ from typing import Any
 import pytest
 
 from benchmarks.driving import ExecutionFailedError, Machine
-from handlers.retrier.attempt import LEAST_SECONDS, SPREAD_SECONDS, World, attempt
+from handlers.retrier.attempt import (
+    EARLY_SECONDS,
+    LEAST_SECONDS,
+    SPREAD_SECONDS,
+    STALE_SECONDS,
+    World,
+    attempt,
+)
 from handlers.retrier.budget import Admission, BudgetUnavailableError, Go, Hold, Reason
 from handlers.retrier.secret_values import SecretUnavailableError
 from handlers.retrier.upstream import (
+    Admit,
     ResponseTooLargeError,
     TooManyRedirectsError,
     UntrustedUpstreamError,
 )
 from handlers.retrier.wire import Answer, Failure, Request, Trouble
 from sluice.retrier.rules import Pace, Upstream
-from sluice.retrier.targets import ForbiddenTargetError
+from sluice.retrier.targets import ForbiddenTargetError, Target, judge
 
 from .retrier_rules import ALLOWED, rules, secret
 
 NOW = 1_800_000_000.0
-ORIGIN = "https://api.example.com:443"
+ORIGIN, ELSEWHERE = "https://api.example.com:443", "https://other.example.com:443"
 URL = "https://api.example.com/orders"
 GET = {"url": URL}
 POST = {"url": URL, "method": "POST", "body": "{}"}
 KEYED = {**POST, "idempotency_key": "k-1"}
 PACE = Pace(10, 1, 1)
 RULES = rules(
-    upstreams=(Upstream(ALLOWED, PACE),),
+    upstreams=(Upstream(ALLOWED, PACE), Upstream("https://other.example.com", PACE)),
     secrets=(secret("token"),),
     statuses=(429, 500, 503),
     timeout_seconds=10,
@@ -42,6 +50,8 @@ RULES = rules(
 OK = Answer(200, {"content-type": "text/plain", "set-cookie": "a=b"}, b"done")
 LIMITED, BROKEN = Answer(429, {}, b"slow down"), Answer(503, {}, b"broken")
 TIMEOUT = Failure(Trouble.TIMEOUT, "no answer in time")
+TOO_LARGE = ResponseTooLargeError(Answer(200, {}, b""))
+TOO_LARGE_TROUBLE = ResponseTooLargeError(Answer(503, {"retry-after": "3"}, b""))
 CONNECTION = Failure(Trouble.CONNECTION, "ServerDisconnectedError")
 KEYS = {"next", "seconds", "egress", "progress", "answer", "outcome"}
 A, B = "a", "b"
@@ -86,12 +96,21 @@ class Scripted:
     requests: list[Request] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
+    leads_to: Target | None = None
+    """Where it redirects to, before its answer."""
+    followed: list[float] = field(default_factory=list)
 
-    async def send(self, request: Request, timeout_seconds: float) -> Answer | Failure:
+    async def send(
+        self, request: Request, timeout_seconds: float, admit: Admit | None = None
+    ) -> Answer | Failure:
         self.requests.append(request)
         self.times.append(self.clock.passed)
         self.timeouts.append(round(timeout_seconds, 6))
         await self.clock.sleep(self.takes)
+        if self.leads_to is not None:
+            assert admit is not None
+            await admit(self.leads_to)
+            self.followed.append(self.clock.passed)
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, Exception):
             raise result
@@ -114,6 +133,8 @@ class Scheduled:
     """For which egress, and for how long from now on."""
     reports: list[tuple[bool, bool]] = field(default_factory=list)
     """Whether it failed, and whether it was a probe."""
+    whose: dict[str, list[str]] = field(default_factory=dict)
+    """Of which upstream it was, by what it was asked."""
 
     def admit(self, upstream: str, egress: str, pace: Pace | None, now: float, latest: float) -> Admission:
         self._ask("admit", upstream)
@@ -137,8 +158,12 @@ class Scheduled:
         self.reports.append((failed, probe))
         return self.opens
 
+    def release(self, upstream: str) -> None:
+        self._ask("release", upstream)
+
     def _ask(self, what: str, upstream: str) -> None:
-        assert upstream == ORIGIN
+        assert upstream in {ORIGIN, ELSEWHERE}
+        self.whose.setdefault(what, []).append(upstream)
         if what in self.broken:
             raise BudgetUnavailableError("ThrottlingException")
 
@@ -392,6 +417,166 @@ def test_a_call_may_narrow_what_is_tried_again(scene: Scene) -> None:
     assert "gave_up" not in outcome
 
 
+@pytest.mark.parametrize(
+    ("failure", "allowed", "code"),
+    [(TIMEOUT, "connection", "UpstreamTimeout"), (CONNECTION, "timeout", "UpstreamUnreachable")],
+)
+@pytest.mark.parametrize("whose", ["the retrier's", "the call's"])
+def test_a_failure_of_another_class_than_is_tried_again_ends_a_call(
+    scene: Scene, failure: Failure, allowed: str, code: str, whose: str
+) -> None:
+    scene.upstream.results = [failure, OK]
+    if whose == "the retrier's":
+        scene.rules = replace(RULES, failures=(allowed,))
+    call = GET if whose == "the retrier's" else {**GET, "retry": {"failures": [allowed]}}
+    outcome = scene.run(call)
+    assert (outcome["ok"], outcome["gave_up"], outcome["attempts"]) == (False, "failure", 1)
+    assert outcome["error"]["code"] == code
+
+
+@pytest.mark.parametrize(("failure", "allowed"), [(TIMEOUT, "timeout"), (CONNECTION, "connection")])
+def test_a_failure_of_a_class_that_is_tried_again_is(scene: Scene, failure: Failure, allowed: str) -> None:
+    scene.upstream.results = [failure, OK]
+    assert scene.run({**GET, "retry": {"failures": [allowed]}})["attempts"] == 2
+
+
+def test_a_lost_attempt_ends_a_call_where_that_is_not_tried_again(scene: Scene) -> None:
+    losing(scene, 1)
+    outcome = scene.run({**GET, "retry": {"failures": ["timeout"]}})
+    assert (outcome["gave_up"], outcome["error"]["code"]) == ("failure", "CallFailed")
+    assert scene.upstream.times == []
+
+
+def elsewhere() -> Target:
+    return judge("https://other.example.com/orders", RULES.upstreams)
+
+
+def test_a_redirect_waits_for_its_turn_at_the_upstream_that_it_leads_to(scene: Scene) -> None:
+    scene.upstream.leads_to = elsewhere()
+    scene.budget.admissions = [Go(NOW), Go(NOW + 0.9)]
+    outcome = scene.run()
+    assert (scene.upstream.times, scene.upstream.followed) == ([0.0], [0.9])
+    assert scene.budget.whose["admit"] == [ORIGIN, ELSEWHERE]
+    assert (outcome["ok"], outcome["attempts"], outcome["waited"]) == (True, 1, 0.9)
+
+
+@pytest.mark.parametrize("kept", [Hold(NOW + 7.5, Reason.PAUSE), Go(NOW + 7.5)], ids=["held", "a late slot"])
+def test_a_redirect_whose_turn_is_not_soon_lets_its_call_wait_as_any_other(
+    scene: Scene, kept: Admission
+) -> None:
+    scene.upstream.leads_to = elsewhere()
+    scene.budget.admissions = [Go(NOW), kept]
+    outcome = scene.run()
+    assert (scene.upstream.times, scene.upstream.followed) == ([0.0, 7.5], [7.5])
+    assert (outcome["ok"], outcome["attempts"], outcome["waited"]) == (True, 2, 7.5)
+    assert scene.budget.reports[0] == (False, False), "who redirects is well"
+    assert scene.budget.whose["report"][0] == ORIGIN
+
+
+@pytest.mark.parametrize(
+    ("call", "gave_up"),
+    [({"url": URL, "method": "POST"}, "method"), ({"url": URL, "retry": {"attempts": 1}}, "attempts")],
+    ids=["a POST without a key", "one attempt alone"],
+)
+def test_what_may_not_be_sent_again_is_not_for_a_redirect_that_is_held(
+    scene: Scene, call: Json, gave_up: str
+) -> None:
+    scene.upstream.leads_to = elsewhere()
+    scene.budget.admissions = [Go(NOW), Hold(NOW + 7.5, Reason.PAUSE)]
+    outcome = scene.run(call)
+    assert (scene.upstream.times, scene.upstream.followed) == ([0.0], [])
+    assert (outcome["gave_up"], outcome["error"]["code"]) == (gave_up, "UpstreamPaused")
+    assert [each["failure"] for each in outcome["history"]] == ["redirect"]
+
+
+def test_who_is_redirected_may_find_out_that_the_other_is_well_again(scene: Scene) -> None:
+    scene.upstream.leads_to = elsewhere()
+    scene.upstream.results = [replace(OK, origin=ELSEWHERE)]
+    scene.budget.admissions = [Go(NOW), Go(NOW, probe=True)]
+    assert scene.run()["ok"]
+    assert list(zip(scene.budget.whose["report"], scene.budget.reports, strict=True)) == [
+        (ELSEWHERE, (False, True))
+    ]
+
+
+def test_a_redirect_whose_turn_comes_after_the_deadline_ends_a_call_and_says_when_to_come(
+    scene: Scene,
+) -> None:
+    scene.upstream.leads_to = elsewhere()
+    scene.budget.admissions = [Go(NOW), Hold(NOW + 75, Reason.CIRCUIT)]
+    outcome = scene.run()
+    assert (outcome["gave_up"], outcome["error"]["retry_after"]) == ("circuit", 75)
+    assert (scene.clock.passed, scene.upstream.followed) == (0.0, [])
+
+
+def test_what_is_learnt_of_an_upstream_is_of_the_one_that_answered(scene: Scene) -> None:
+    scene.upstream.results = [
+        replace(broken(3), origin=ELSEWHERE),
+        replace(CONNECTION, origin=ELSEWHERE),
+        OK,
+    ]
+    assert scene.run()["ok"]
+    assert scene.budget.whose["report"] == [ELSEWHERE, ELSEWHERE, ORIGIN]
+    assert scene.budget.whose["pause"] == [ELSEWHERE]
+
+
+@pytest.mark.parametrize(
+    ("call", "reports"),
+    [
+        (GET, [(True, False)]),
+        ({**GET, "timeout_seconds": 9.9}, []),
+        ({**GET, "retry": {"deadline_seconds": 9}}, []),
+    ],
+    ids=["the whole time", "less by the call", "less by the deadline"],
+)
+def test_a_timeout_speaks_against_an_upstream_only_where_it_had_the_whole_time(
+    scene: Scene, call: Json, reports: list[tuple[bool, bool]]
+) -> None:
+    scene.upstream.results = [TIMEOUT]
+    scene.attempt(call)
+    assert scene.budget.reports == reports
+
+
+def test_a_broken_connection_speaks_against_an_upstream_whatever_time_it_had(scene: Scene) -> None:
+    scene.upstream.results = [CONNECTION]
+    scene.attempt({**GET, "timeout_seconds": 1})
+    assert scene.budget.reports == [(True, False)]
+
+
+def test_a_probe_that_had_too_little_time_to_show_anything_leaves_it_to_another(scene: Scene) -> None:
+    scene.upstream.results = [TIMEOUT]
+    scene.budget.admissions = [Go(NOW, probe=True)]
+    scene.attempt({**GET, "timeout_seconds": 1})
+    assert scene.budget.reports == []
+    assert scene.budget.whose["release"] == [ORIGIN]
+
+
+@pytest.mark.parametrize(
+    ("result", "call"), [(OK, {**GET, "timeout_seconds": 1}), (TIMEOUT, GET)], ids=["an answer", "a timeout"]
+)
+def test_a_probe_that_shows_something_is_told(scene: Scene, result: Result, call: Json) -> None:
+    scene.upstream.results = [result]
+    scene.budget.admissions = [Go(NOW, probe=True)]
+    scene.attempt(call)
+    assert scene.budget.reports == [(result is TIMEOUT, True)]
+    assert "release" not in scene.budget.whose
+
+
+def test_a_call_that_is_no_probe_releases_none(scene: Scene) -> None:
+    scene.upstream.results = [TIMEOUT]
+    scene.attempt({**GET, "timeout_seconds": 1})
+    assert "release" not in scene.budget.whose
+
+
+@pytest.mark.parametrize("there", [OK, BROKEN])
+def test_a_probe_that_is_sent_elsewhere_has_found_its_upstream_well(scene: Scene, there: Answer) -> None:
+    scene.upstream.results = [replace(there, origin=ELSEWHERE)]
+    scene.budget.admissions = [Go(NOW, probe=True)]
+    scene.attempt()
+    assert scene.budget.whose["report"] == [ORIGIN, ELSEWHERE]
+    assert scene.budget.reports == [(False, True), (there is BROKEN, False)]
+
+
 @pytest.mark.parametrize("result", [LIMITED, BROKEN, TIMEOUT, CONNECTION])
 def test_a_post_without_a_key_is_sent_once(scene: Scene, result: Result) -> None:
     scene.upstream.results = [result]
@@ -600,7 +785,7 @@ def test_a_slot_that_comes_soon_is_slept_for(scene: Scene) -> None:
 def test_a_slot_that_comes_later_is_waited_for_and_kept(scene: Scene) -> None:
     scene.budget.admissions = [Go(NOW + 5.3), Go(NOW + 99)]
     verdict = scene.attempt()
-    assert (verdict["next"], verdict["seconds"]) == ("wait", 5)
+    assert (verdict["next"], verdict["seconds"]) == ("wait", 4)
     assert verdict["progress"]["slot"] == NOW + 5.3
 
     asyncio.run(scene.clock.sleep(verdict["seconds"]))
@@ -615,7 +800,7 @@ def test_a_wait_that_was_cut_short_goes_on_without_another_slot(scene: Scene) ->
     first = scene.attempt()
     asyncio.run(scene.clock.sleep(2.0))
     second = scene.attempt(progress=first["progress"])
-    assert (second["next"], second["seconds"]) == ("wait", 3)
+    assert (second["next"], second["seconds"]) == ("wait", 2)
     assert (second["progress"]["slot"], scene.upstream.times) == (NOW + 5.3, [])
 
     asyncio.run(scene.clock.sleep(3.0))
@@ -623,21 +808,37 @@ def test_a_wait_that_was_cut_short_goes_on_without_another_slot(scene: Scene) ->
     assert (scene.upstream.times, outcome["waited"]) == ([5.3], 5.3)
 
 
+@pytest.mark.parametrize("until", [1.5, 1.7, 2.0, 2.59, 2.61, 7.3])
+def test_a_wait_ends_early_enough_to_start_a_function_and_the_rest_is_slept(
+    scene: Scene, until: float
+) -> None:
+    scene.budget.admissions = [Go(NOW + until)]
+    verdict = scene.attempt()
+    assert verdict["next"] == "wait"
+    assert until - verdict["seconds"] >= EARLY_SECONDS or verdict["seconds"] == 0
+    assert until - verdict["seconds"] < 1 + EARLY_SECONDS + 1e-6
+
+    asyncio.run(scene.clock.sleep(verdict["seconds"]))
+    assert scene.attempt(progress=verdict["progress"])["next"] == "done"
+    assert scene.upstream.times == [until]
+
+
 def test_a_call_that_comes_late_for_its_slot_takes_another(scene: Scene) -> None:
-    scene.budget.admissions = [Go(NOW + 5), Go(NOW + 7)]
+    scene.budget.admissions = [Go(NOW + 5), Go(NOW + 6)]
     first = scene.attempt()
-    asyncio.run(scene.clock.sleep(6.2))
+    asyncio.run(scene.clock.sleep(5 + STALE_SECONDS + 0.01))
     outcome = scene.attempt(progress=first["progress"])["outcome"]
-    assert (scene.upstream.times, outcome["ok"]) == ([7.0], True)
+    assert (scene.upstream.times, outcome["ok"]) == ([6.0], True)
     assert len(scene.budget.asked) == 2
 
 
 def test_a_call_that_comes_a_little_late_uses_its_slot(scene: Scene) -> None:
     scene.budget.admissions = [Go(NOW + 5), Go(NOW + 99)]
     first = scene.attempt()
-    asyncio.run(scene.clock.sleep(5.9))
+    asyncio.run(scene.clock.sleep(5 + STALE_SECONDS - 0.01))
     scene.attempt(progress=first["progress"])
-    assert scene.upstream.times == [5.9]
+    assert scene.upstream.times == [round(5 + STALE_SECONDS - 0.01, 6)]
+    assert len(scene.budget.asked) == 1
 
 
 def test_a_slot_that_is_long_over_once_it_is_known_is_not_used(scene: Scene) -> None:
@@ -695,10 +896,10 @@ def test_a_secret_that_cannot_be_read_ends_a_call_before_it_takes_a_slot(scene: 
 @pytest.mark.parametrize(
     ("error", "code", "status"),
     [
-        (ResponseTooLargeError("large"), "ResponseTooLarge", 502),
+        (TOO_LARGE, "ResponseTooLarge", 502),
         (TooManyRedirectsError("circle"), "TooManyRedirects", 502),
         (ForbiddenTargetError("private"), "ForbiddenTarget", 403),
-        (UntrustedUpstreamError("certificate"), "UpstreamUnreachable", 502),
+        (UntrustedUpstreamError(elsewhere()), "UpstreamUnreachable", 502),
     ],
 )
 def test_what_another_attempt_would_not_better_ends_a_call(
@@ -710,10 +911,36 @@ def test_what_another_attempt_would_not_better_ends_a_call(
     assert outcome["error"] == {"code": code, "message": str(error), "status": status}
     assert "status" not in outcome, "the answer before is not taken for this one's"
     assert outcome["history"][-1] == {"at": 0.5, "egress": A, "failure": code}
+    assert scene.notes.metrics[-2:] == ["AttemptsFailed", "CallsRefused"]
+    assert scene.notes.lines[-1]["failure"] == code
+    assert [each["attempt"] for each in scene.notes.lines] == [1, 2]
+
+
+def test_an_answer_that_is_too_large_and_would_be_tried_again_is_tried_again(scene: Scene) -> None:
+    scene.upstream.results = [TOO_LARGE_TROUBLE, OK]
+    outcome = scene.run()
+    assert (outcome["ok"], outcome["attempts"], outcome["body"]) == (True, 2, "done")
+    assert [each["status"] for each in outcome["history"]] == [503, 200]
+    assert scene.upstream.times[1] >= 3, "and what it asks for counts"
+    assert scene.budget.pauses == [(None, 3.0)]
+
+
+def test_answers_that_are_too_large_to_the_last_are_told_as_such(scene: Scene) -> None:
+    scene.upstream.results = [BROKEN, TOO_LARGE_TROUBLE]
+    outcome = scene.run({**GET, "retry": {"attempts": 3}})
+    assert (outcome["ok"], outcome["attempts"], outcome["error"]["code"]) == (False, 3, "ResponseTooLarge")
+    assert "status" not in outcome, "the answer before is not taken for this one's"
+    assert [each["status"] for each in outcome["history"]] == [503, 503, 503]
     assert scene.notes.metrics[-1] == "CallsRefused"
 
 
-@pytest.mark.parametrize("error", [ResponseTooLargeError("large"), TooManyRedirectsError("circle")])
+def test_an_answer_that_is_too_large_is_not_carried(scene: Scene) -> None:
+    scene.upstream.results = [TOO_LARGE_TROUBLE]
+    verdict = scene.attempt()
+    assert (verdict["next"], verdict["answer"]) == ("wait", None)
+
+
+@pytest.mark.parametrize("error", [TOO_LARGE, TooManyRedirectsError("circle")])
 def test_an_upstream_that_answers_too_much_is_well(scene: Scene, error: Exception) -> None:
     scene.upstream.results = [error]
     scene.budget.admissions = [Go(NOW, probe=True)]

@@ -54,7 +54,9 @@ def test_a_url_is_enough() -> None:
     found = call()
     assert (found.method, found.target.url, found.headers, found.body) == ("GET", URL, {}, None)
     assert (found.timeout_seconds, found.idempotency_key, found.repeatable) == (20, None, True)
-    assert found.policy == calls.Policy(frozenset(RULES.statuses), 5, 60, 1, 20)
+    assert found.policy == calls.Policy(
+        frozenset(RULES.statuses), frozenset({"connection", "timeout", "lost"}), 5, 60, 1, 20
+    )
 
 
 def test_a_call_may_say_everything() -> None:
@@ -66,6 +68,7 @@ def test_a_call_may_say_everything() -> None:
         idempotency_key="order-1",
         retry={
             "statuses": [503],
+            "failures": ["connection"],
             "attempts": 2,
             "deadline_seconds": 9,
             "base_seconds": 2,
@@ -79,7 +82,7 @@ def test_a_call_may_say_everything() -> None:
         "idempotency-key": "order-1",
     }
     assert (found.body, found.timeout_seconds, found.idempotency_key) == (b"{}", 2.5, "order-1")
-    assert found.policy == calls.Policy(frozenset({503}), 2, 9, 2, 4.5)
+    assert found.policy == calls.Policy(frozenset({503}), frozenset({"connection"}), 2, 9, 2, 4.5)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,10 @@ def test_what_a_connection_names_is_left_out_with_it() -> None:
             "retry.statuses: some of 408, 425,",
         ),
         *with_each_retry(
+            {"failures": [["slow"], ["lost", "Timeout"], "lost", None, {"lost": 1}, [["lost"]], [None], 5]},
+            "retry.failures: some of connection, timeout, lost",
+        ),
+        *with_each_retry(
             {"attempts": [0, 6, -1, 2.0, "2", None, True, []]}, "retry.attempts: a whole number from 1 to 5"
         ),
         *with_each_retry(
@@ -273,9 +280,18 @@ def test_a_call_has_a_size_that_a_state_machine_carries() -> None:
 
 
 def test_a_call_may_be_gentler_than_its_retrier_and_never_rougher() -> None:
-    gentle = call(retry={"attempts": 1, "deadline_seconds": 1, "statuses": [], "base_seconds": 20})
-    assert gentle.policy == calls.Policy(frozenset(), 1, 1, 20, 20)
+    gentle = call(
+        retry={"attempts": 1, "deadline_seconds": 1, "statuses": [], "failures": [], "base_seconds": 20}
+    )
+    assert gentle.policy == calls.Policy(frozenset(), frozenset(), 1, 1, 20, 20)
     assert gentle.policy.base_seconds >= RULES.base_seconds
+
+
+def test_a_failure_that_its_retrier_does_not_try_again_is_not_a_call_s_to_ask_for() -> None:
+    known = rules(failures=("connection",))
+    assert parse({"url": URL}, known).policy.failures == {"connection"}
+    with pytest.raises(InvalidCallError, match=r"^retry\.failures: some of connection$"):
+        parse({"url": URL, "retry": {"failures": ["connection", "lost"]}}, known)
 
 
 def test_parts_of_headers_that_are_too_many_do_not_hide_others() -> None:
@@ -308,6 +324,7 @@ def test_no_retry_breaks_it(retry: dict[str, Any]) -> None:
     assert RULES.base_seconds <= policy.base_seconds <= policy.cap_seconds <= RULES.cap_seconds
     assert 1 <= policy.deadline_seconds <= RULES.deadline_seconds
     assert policy.statuses <= {*RULES.statuses}
+    assert policy.failures <= {*RULES.failures}
 
 
 @given(

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from components import retrier_machine
-from components.retrier_args import LONGEST_EXPRESS_SECONDS, STARTING_SECONDS
+from components.retrier_args import LONGEST_EXPRESS_SECONDS
 from components.retrier_machine import MOST_RETRIES, NOT_RUN
 from handlers.retrier import budget
 from handlers.retrier.progress import Progress
 from handlers.retrier.verdicts import Next, verdict
+from sluice.retrier.rules import STARTING_SECONDS
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function"
 FUNCTIONS = {"a": f"{ARN}:calls-a", "b": f"{ARN}:calls-b"}
@@ -142,6 +143,19 @@ def test_errors_after_which_nobody_was_called_are_tried_again_and_no_others(mach
     (caught,) = machine["States"]["Call"]["Catch"]
     assert (caught["ErrorEquals"], caught["Next"]) == (["States.ALL"], "Lost")
     assert "call" not in caught["Output"]
+
+
+def test_who_is_throttled_or_still_being_made_was_not_run() -> None:
+    """As Lambda tells it of an invocation that did not begin ("Invoke", errors)."""
+    names = ("TooManyRequests", "EC2Throttled", "ENILimitReached", "ENINotReady", "ResourceNotReady")
+    assert {f"Lambda.{each}Exception" for each in names} < {*NOT_RUN}
+    assert not {"Lambda.Unknown", "Lambda.ServiceException", "States.Timeout"} & {*NOT_RUN}
+
+
+def test_an_execution_that_fails_tells_what_it_came_to(machine: Json) -> None:
+    failed = machine["States"]["Failed"]
+    assert failed["Error"] == "CallFailed"
+    assert failed["Cause"] == "{% $string({'error': $lost, 'progress': $progress}) %}"
 
 
 def test_who_is_lost_again_and_again_or_never_ran_has_failed(machine: Json) -> None:

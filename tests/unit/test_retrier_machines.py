@@ -11,21 +11,33 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 
 from handlers.retrier import orchestrator
 from handlers.retrier.machines import ASK_AGAIN_SECONDS, MOST_RUNS, Express, Standard
 from handlers.retrier.once import ROOM_MS, Once
 from handlers.retrier.orchestrator import Orchestrator
 from handlers.retrier.outcomes import Code
+from handlers.retrier.progress import Progress
 from handlers.retrier.replies import Refusal, Reply
+from sluice.retrier.rules import STARTING_SECONDS
 
 from .consumer_records import TABLE, HandledTable
 from .retrier_rules import rules
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:calls"
+CALLER, ANOTHER = "123456789012/AROAA", "123456789012/AROAB"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:calls"
 KEPT = 3600
+RUN_SECONDS = 10.0
+LONGEST_SECONDS = rules().deadline_seconds + STARTING_SECONDS + 10.0
+"""Of an orchestrator's run."""
 PATIENCE = 30
 URL = "https://api.example.com/orders"
 PLAIN = {"url": URL}
@@ -47,7 +59,13 @@ BROKEN = {
     "gave_up": "budget",
     "error": {"code": "BudgetUsedUp", "message": "used up", "status": 503, "retry_after": 7},
 }
-NOT_FINAL = {"given up": GAVE_UP, "an error of ours": BROKEN}
+FOR_NOW = {str(each): {**DONE, "ok": False, "status": each} for each in (401, 408, 425, 429, 500, 501)}
+NOT_FINAL = {"given up": GAVE_UP, "an error of ours": BROKEN, **FOR_NOW}
+UNKNOWN = (
+    ReadTimeoutError(endpoint_url="https://states"),
+    ConnectionClosedError(endpoint_url="https://states"),
+)
+"""After which it is not known whether an execution was started."""
 BUSY = ("ThrottlingException", "ExecutionLimitExceeded", "TooManyRequestsException", "ServiceUnavailable")
 
 Json = dict[str, Any]
@@ -170,7 +188,7 @@ def context() -> Context:
 
 def express(aws: StepFunctions, sleep: Callable[[float], None]) -> Express:
     client: Any = aws
-    return Express(client, MACHINE, Once(TABLE, KEPT, sleep))
+    return Express(client, MACHINE, Once(TABLE, KEPT, RUN_SECONDS, sleep))
 
 
 def standard(aws: StepFunctions) -> Standard:
@@ -178,10 +196,9 @@ def standard(aws: StepFunctions) -> Standard:
     return Standard(client, MACHINE)
 
 
-def take(machine: Express | Standard, call: Json, context: Context) -> Reply:
-    """Have a call made in the order of a caller's own keys, which are not those of another's."""
+def take(machine: Express | Standard, call: Json, context: Context, caller: str = CALLER) -> Reply:
     given: Any = context
-    return machine.take(call, given)
+    return machine.take(call, caller, given)
 
 
 def code_of(machine: Express | Standard, call: Json, context: Context) -> Code:
@@ -255,9 +272,47 @@ def test_a_key_belongs_to_the_call_that_it_came_with(
     machine = express(aws, context.sleep)
     take(machine, KEYED, context)
     assert code_of(machine, {**KEYED, "body": "2"}, context) is Code.REUSED
-    assert code_of(machine, {**KEYED, "retry": {"attempts": 1}}, context) is Code.REUSED
+    assert code_of(machine, {**KEYED, "headers": {"x-a": "b"}}, context) is Code.REUSED
     take(machine, {**KEYED, "body": "2", "idempotency_key": "k-2"}, context)
     assert len(aws.inputs) == 2
+
+
+def test_a_call_that_is_tried_harder_is_still_the_same_call(
+    aws: StepFunctions, table: SharedTable, context: Context
+) -> None:
+    machine = express(aws, context.sleep)
+    take(machine, KEYED, context)
+    again = take(machine, {**KEYED, "retry": {"attempts": 1}, "timeout_seconds": 3}, context)
+    assert again["headers"]["Sluice-Replayed"] == "true"
+    assert len(aws.inputs) == 1
+
+
+@pytest.mark.parametrize("workflow", ["express", "standard"])
+def test_a_key_of_one_caller_is_not_that_of_another(
+    aws: StepFunctions, table: SharedTable, context: Context, workflow: str
+) -> None:
+    machine = express(aws, context.sleep) if workflow == "express" else standard(aws)
+    first = take(machine, KEYED, context, CALLER)
+    other = take(machine, {**KEYED, "body": "2"}, context, ANOTHER)
+    assert "Sluice-Replayed" not in other["headers"]
+    assert len(aws.inputs) == 2
+    again = take(machine, KEYED, context, CALLER)
+    assert (again["statusCode"], again["body"]) == (first["statusCode"], first["body"])
+    assert len(aws.inputs) == 2
+
+
+@pytest.mark.parametrize(("seconds", "made"), [(RUN_SECONDS - 0.1, False), (RUN_SECONDS, True)])
+def test_no_run_is_begun_that_may_not_come_to_its_end(
+    aws: StepFunctions, table: SharedTable, seconds: float, made: bool
+) -> None:
+    context = Context(seconds)
+    machine = express(aws, context.sleep)
+    if made:
+        assert take(machine, KEYED, context)["statusCode"] == 201
+        return
+    assert code_of(machine, KEYED, context) is Code.IN_PROGRESS
+    assert aws.inputs == []
+    assert take(machine, KEYED, Context(30))["statusCode"] == 201, "and the key is free again"
 
 
 @pytest.mark.parametrize("outcome", NOT_FINAL.values(), ids=NOT_FINAL)
@@ -266,7 +321,8 @@ def test_an_outcome_that_another_run_may_better_is_not_kept(
 ) -> None:
     machine = express(aws, context.sleep)
     aws.ends = lambda: ended(outcome)
-    assert take(machine, KEYED, context)["statusCode"] == 503
+    answered = outcome.get("status") or outcome["error"]["status"]
+    assert take(machine, KEYED, context)["statusCode"] == answered
     assert table.items == {}
 
     aws.ends = lambda: ended(DONE)
@@ -342,7 +398,7 @@ def test_a_call_is_not_made_where_nobody_knows_whether_it_was(
         *[(refused(each), Code.BUSY) for each in BUSY],
         (refused("AccessDeniedException"), Code.FAILED),
         (EndpointConnectionError(endpoint_url="https://states"), Code.FAILED),
-        (ReadTimeoutError(endpoint_url="https://states"), Code.DEADLINE),
+        (ConnectTimeoutError(endpoint_url="https://states"), Code.FAILED),
     ],
     ids=str,
 )
@@ -358,6 +414,30 @@ def test_a_call_that_step_functions_does_not_take_is_refused_and_may_come_again(
     assert take(machine, call, context)["statusCode"] == 201
 
 
+@pytest.mark.parametrize("problem", UNKNOWN, ids=lambda each: type(each).__name__)
+def test_a_call_of_which_nobody_knows_what_came_is_not_made_again_until_its_run_is_over(
+    aws: StepFunctions, table: SharedTable, problem: Exception
+) -> None:
+    first, again = Context(30), Context(30)
+    aws.problem = problem
+    assert code_of(express(aws, first.sleep), KEYED, first) is Code.DEADLINE
+
+    aws.problem = None
+    assert code_of(express(aws, again.sleep), KEYED, again) is Code.IN_PROGRESS
+    assert len(aws.inputs) == 1
+    table.pass_time(31)
+    assert take(express(aws, first.sleep), KEYED, Context(30))["statusCode"] == 201
+
+
+@pytest.mark.parametrize("problem", UNKNOWN, ids=lambda each: type(each).__name__)
+def test_a_call_without_a_key_of_which_nobody_knows_what_came_says_so(
+    aws: StepFunctions, context: Context, table: SharedTable, problem: Exception
+) -> None:
+    aws.problem = problem
+    assert code_of(express(aws, context.sleep), PLAIN, context) is Code.DEADLINE
+    assert len(aws.inputs) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "code", "answered"),
     [("FAILED", "CallFailed", 500), ("ABORTED", "CallFailed", 500), ("TIMED_OUT", "DeadlineExceeded", 504)],
@@ -371,6 +451,28 @@ def test_an_execution_that_breaks_is_an_error_of_ours_and_is_not_kept(
     assert (found["statusCode"], found["headers"]["Sluice-Error"]) == (answered, code)
     assert "secret" not in found["body"]
     assert table.items == {}
+
+
+def test_an_execution_that_breaks_tells_what_it_came_to(
+    aws: StepFunctions, table: SharedTable, context: Context
+) -> None:
+    progress = Progress(1_800_000_000.0, waited=1.5)
+    progress.note(1_800_000_000.5, "a", status=503)
+    cause = json.dumps({"error": "Sandbox.Timedout", "progress": progress.dump()})
+    aws.ends = lambda: {"status": "FAILED", "error": "CallFailed", "cause": cause}
+    headers = take(express(aws, context.sleep), PLAIN, context)["headers"]
+    assert (headers["Sluice-Attempts"], headers["Sluice-Waited"]) == ("1", "1.5")
+    assert json.loads(headers["Sluice-History"]) == [{"at": 0.5, "egress": "a", "status": 503}]
+
+
+@pytest.mark.parametrize("cause", ["", "null", "[]", "{", '{"error": "x"}', '{"progress": null}'])
+def test_an_execution_that_breaks_with_another_cause_has_no_history(
+    aws: StepFunctions, table: SharedTable, context: Context, cause: str
+) -> None:
+    aws.ends = lambda: {"status": "FAILED", "error": "CallFailed", "cause": cause}
+    found = take(express(aws, context.sleep), PLAIN, context)
+    assert (found["statusCode"], found["headers"]["Sluice-Error"]) == (500, "CallFailed")
+    assert (found["headers"]["Sluice-Attempts"], found["headers"]["Sluice-History"]) == ("0", "[]")
 
 
 def test_an_asynchronous_call_is_taken_under_a_name_of_its_own(aws: StepFunctions, context: Context) -> None:
@@ -451,9 +553,13 @@ class Door:
     def __init__(self, orchestrator_: Orchestrator, context: Context) -> None:
         self._orchestrator = orchestrator_
         self._context: Any = context
+        self.caller: Json | None = None
+        """Who signs, as a function URL says it."""
 
     def ask(self, method: str, path: str, body: str | None = None, *, encoded: bool = False) -> Reply:
-        event = {"requestContext": {"http": {"method": method}}, "rawPath": path, "isBase64Encoded": encoded}
+        who = {} if self.caller is None else {"authorizer": {"iam": self.caller}}
+        told = {"http": {"method": method}, **who}
+        event = {"requestContext": told, "rawPath": path, "isBase64Encoded": encoded}
         found = self._orchestrator.run(event if body is None else {**event, "body": body}, self._context)
         assert isinstance(found["body"], str)
         assert all(isinstance(each, str) for each in found["headers"].values())
@@ -470,7 +576,6 @@ Opener = Callable[[str], Door]
 def opened(
     aws: StepFunctions,
     table: SharedTable,
-    context: Context,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Opener:
@@ -487,7 +592,7 @@ def opened(
             "SLUICE_IDEMPOTENCY_TABLE": TABLE,
             "SLUICE_KEPT_SECONDS": str(KEPT),
         }
-        return Door(Orchestrator(variables), context)
+        return Door(Orchestrator(variables), Context(LONGEST_SECONDS))
 
     return open_
 
@@ -590,6 +695,20 @@ def test_a_key_of_another_call_is_refused(opened: Opener, workflow: str) -> None
     door = opened(workflow)
     door.post(KEYED)
     assert error_of(door.post({**KEYED, "body": "2"})) == (422, "IdempotencyKeyReused")
+
+
+def test_a_key_is_that_of_whoever_signs_in_any_session(door: Door, aws: StepFunctions) -> None:
+    for account, user in (
+        ("1", "AROAA:monday"),
+        ("1", "AROAA:tuesday"),
+        ("1", "AROAB:monday"),
+        ("2", "AROAA"),
+    ):
+        door.caller = {"accountId": account, "userId": user}
+        door.post(KEYED)
+    assert len(aws.inputs) == 3
+    door.caller = None
+    assert "Sluice-Replayed" not in door.post(KEYED)["headers"], "and nobody's is another one"
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,10 @@ RULES = st.builds(
     private_networks=several(TEXTS),
     secrets=several(st.builds(Secret, TEXTS, several(TEXTS), st.none() | TEXTS)),
     statuses=several(WHOLE),
+    failures=several(TEXTS),
     methods=several(TEXTS),
     response_headers=several(TEXTS),
-    circuit=st.none() | st.builds(Circuit, WHOLE, WHOLE, WHOLE, WHOLE),
+    circuit=st.none() | st.builds(Circuit, WHOLE, WHOLE, WHOLE, WHOLE, WHOLE),
 )
 
 
@@ -194,6 +195,14 @@ def test_what_was_given_up_or_replayed_is_marked() -> None:
     given = {**TOLD, "gave_up": "deadline", **outcomes.answered(Answer(503, {}, b""), ())}
     found = replies.answer(given, "r-1", replayed=True)["headers"]
     assert found == {**HEADERS, "Sluice-Gave-Up": "deadline", "Sluice-Replayed": "true"}
+
+
+@pytest.mark.parametrize("reason", GaveUp)
+def test_each_reason_to_give_up_is_told_in_one_word(reason: GaveUp) -> None:
+    outcome = outcomes.outcome(Progress(0.0), ok=False, gave_up=reason)
+    given = {**outcome, "error": outcomes.error(Code.FAILED, "so it is")}
+    assert replies.answer(given, "r-1")["headers"]["Sluice-Gave-Up"] == reason.value
+    assert reason.value.isalpha()
 
 
 @pytest.mark.parametrize("code", Code)

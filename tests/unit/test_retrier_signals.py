@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from handlers.retrier.signals import SKEW_SECONDS, retry_after, told_to_wait
+from handlers.retrier.signals import retry_after, told_to_wait
 
 NOW = datetime(2027, 1, 15, 8, 0, 0, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -79,6 +79,11 @@ def test_seconds_are_as_they_are_said(value: str, wait: float) -> None:
     assert retry_after({"retry-after": value}, NOW) == wait
 
 
+@pytest.mark.parametrize("value", ["30, 60", "60, 30", "60,30", "30 , 60,1.5"])
+def test_of_several_waits_the_longest_counts(value: str) -> None:
+    assert retry_after({"retry-after": value}, NOW) == 60.0
+
+
 @given(st.integers(0, 10**9), st.floats(0, 2**33))
 def test_seconds_do_not_depend_on_any_clock(seconds: int, now: float) -> None:
     assert retry_after({"retry-after": str(seconds), "date": at(-HOUR)}, now) == seconds
@@ -112,9 +117,14 @@ def test_a_date_is_by_the_clock_of_whom_it_comes_from(form: int, skew: float) ->
     assert retry_after(headers, NOW) == 30.0
 
 
-@pytest.mark.parametrize("late", [0.0, 1.0, SKEW_SECONDS - 0.5])
+@pytest.mark.parametrize("late", [-0.125, 0.0, 1.0, 1.125])
 def test_an_answer_that_was_on_its_way_does_not_make_the_wait_longer(late: float) -> None:
     assert retry_after({"retry-after": at(30), "date": at(0)}, NOW + late) == 30 - late
+
+
+@pytest.mark.parametrize("off", [-2.0, -0.25, 1.25, 2.0])
+def test_a_clock_that_is_seconds_off_is_the_upstream_s_own(off: float) -> None:
+    assert retry_after({"retry-after": at(30), "date": at(0)}, NOW + off) == 30.0
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "0", "Fri, 99 Jan 2027 08:00:00 GMT"])
@@ -147,6 +157,9 @@ def test_a_clock_that_cannot_be_read_counts_as_ours(date: str) -> None:
         "\u00bd",
         "\ud800",
         "30; 60",
+        "30,",
+        "30, soon",
+        "30, -60",
         "1_000",
     ],
     ids=ascii,
@@ -274,6 +287,31 @@ def test_a_limit_in_headers_of_its_own(remaining: str, reset: str) -> None:
 @pytest.mark.parametrize("name", ["x-ratelimit-reset", "x-rate-limit-reset"])
 def test_a_reset_is_a_wait_or_a_time(name: str, value: str, wait: float | None) -> None:
     assert told_to_wait(THROTTLED, {name: value}, NOW) == wait
+
+
+@pytest.mark.parametrize("skew", [-HOUR, -60.0, 60.0, HOUR])
+@pytest.mark.parametrize("name", ["ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset"])
+def test_a_reset_s_time_is_by_the_clock_of_whom_it_comes_from(name: str, skew: float) -> None:
+    then = NOW + skew + 30
+    for value in (f"{then:.0f}", f"{then * 1000:.0f}", at(skew + 30)):
+        assert told_to_wait(THROTTLED, {name: value, "date": at(skew)}, NOW) == 30.0
+    assert told_to_wait(THROTTLED, {name: "30", "date": at(skew)}, NOW) == 30.0, "no time, but a wait"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"x-ratelimit-remaining": "9", "x-ratelimit-reset": "3600"},
+        {"x-ratelimit-remaining": "9", "x-ratelimit-reset-after": "3600"},
+        {"x-rate-limit-remaining": "9", "x-rate-limit-reset": "3600"},
+        {"x-ratelimit-reset": "3600"},
+        {"ratelimit": "limit=10, remaining=9, reset=3600"},
+    ],
+)
+def test_a_limit_that_is_used_up_says_nothing_of_another_s_reset(other: dict[str, str]) -> None:
+    used_up = {"ratelimit-remaining": "0", "ratelimit-reset": "5"}
+    assert told_to_wait(200, {**used_up, **other}, NOW) == 5.0
+    assert told_to_wait(THROTTLED, {**used_up, **other}, NOW) == 3600.0
 
 
 def test_of_several_limits_the_longest_wait_counts() -> None:

@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from handlers.retrier.upstream import (
     LARGEST_BODY,
     MOST_REDIRECTS,
+    Admit,
     Client,
     JudgedResolver,
     ResponseTooLargeError,
@@ -33,7 +34,7 @@ from handlers.retrier.upstream import (
 from handlers.retrier.wire import Answer, Failure, Request, Trouble
 from sluice.retrier import targets
 from sluice.retrier.rules import Rules
-from sluice.retrier.targets import ForbiddenTargetError
+from sluice.retrier.targets import ForbiddenTargetError, Target
 
 from .raw_upstream import END, LOOPBACK, Script, Seen, answer, saying, serving, until_it_leaves
 from .retrier_rules import rules
@@ -173,8 +174,11 @@ def test_the_largest_body_is_carried() -> None:
 
 
 def test_one_byte_more_is_too_large() -> None:
-    with pytest.raises(ResponseTooLargeError, match=r"answer 503 has more than 153600 bytes"):
-        told(saying(answer(b"x" * (LARGEST_BODY + 1), status=503)))
+    large = answer(b"x" * (LARGEST_BODY + 1), "Retry-After: 7", status=503)
+    with pytest.raises(ResponseTooLargeError, match=r"answer 503 has more than 153600 bytes") as refusal:
+        told(saying(large))
+    kept = refusal.value.answer
+    assert (kept.status, kept.headers["retry-after"], kept.body) == (503, "7", b"")
 
 
 def test_a_body_of_three_megabytes_is_not_read_to_its_end() -> None:
@@ -520,7 +524,16 @@ PRIVATE = {
     "proxy-authorization": "Basic x",
     "x-secret": "hush",
 }
-OPEN = {"idempotency-key": "order-1", "x-shop": "1", "content-type": "text/x-shop"}
+UNKNOWN = {"x-shop": "1", "x-api-key": "hush", "api-token": "hush", "origin": "https://shop.example.com"}
+"""What may be private; nobody has said that it is not."""
+OPEN = {
+    "idempotency-key": "order-1",
+    "content-type": "text/x-shop",
+    "content-language": "de",
+    "accept": "text/x-shop",
+    "accept-language": "de",
+    "user-agent": "shop/2",
+}
 
 
 def test_what_is_private_is_not_sent_to_another_origin() -> None:
@@ -530,16 +543,99 @@ def test_what_is_private_is_not_sent_to_another_origin() -> None:
             f"{first.origin}/",
             known,
             method="POST",
-            headers={**PRIVATE, **OPEN},
+            headers={**PRIVATE, **UNKNOWN, **OPEN},
             body=b"an order",
             private=frozenset({"x-secret"}),
         )
         (before,), (after,) = first.seen, other.seen
-        assert before.headers.items() >= {**PRIVATE, **OPEN}.items()
+        assert before.headers.items() >= {**PRIVATE, **UNKNOWN, **OPEN}.items()
         assert after.headers.items() >= OPEN.items()
-        assert not after.headers.keys() & PRIVATE.keys()
+        assert not after.headers.keys() & {*PRIVATE, *UNKNOWN}
         assert after.headers["host"] == f"{LOOPBACK}:{other.port}"
         assert after.body == b"an order"
+
+
+@pytest.mark.parametrize("name", ["accept-token", "content-token", "user-agent", "idempotency-key"])
+def test_a_secret_is_not_sent_to_another_origin_whatever_its_name(name: str) -> None:
+    with serving(saying(answer(b"there"))) as other, serving(redirecting(307, f"{other.origin}/x")) as first:
+        known = ours(first.origin, other.origin)
+        ask(f"{first.origin}/", known, headers={name: "hush"}, private=frozenset({name}))
+        assert first.seen[0].headers[name] == "hush"
+        assert other.seen[0].headers.get(name) != "hush"
+
+
+def test_a_key_is_sent_to_another_origin_in_the_header_that_upstreams_know() -> None:
+    with serving(saying(answer(b"there"))) as other, serving(redirecting(307, f"{other.origin}/x")) as first:
+        known = rules(first.origin, other.origin, private_networks=LOCAL, idempotency_header="x-once")
+        ask(f"{first.origin}/", known, headers={"x-once": "order-1", "idempotency-key": "another"})
+        assert other.seen[0].headers["x-once"] == "order-1"
+        assert "idempotency-key" not in other.seen[0].headers
+
+
+def test_whose_answer_it_is_is_told_after_a_redirect() -> None:
+    with serving(saying(answer(b"there"))) as other, serving(redirecting(307, f"{other.origin}/x")) as first:
+        known = ours(first.origin, other.origin)
+        moved, stayed = ask(f"{first.origin}/", known), ask(f"{first.origin}/x", known)
+        assert (moved.origin, stayed.origin) == (other.origin, first.origin)
+
+
+@pytest.mark.parametrize("name", ["reset", "nothing", "half a body", "no HTTP", "never"])
+def test_who_did_not_answer_is_told_after_a_redirect(name: str) -> None:
+    script = {**BROKEN, **SILENT}[name]
+    with serving(script) as other, serving(redirecting(307, f"{other.origin}/x")) as first:
+        found = ask(f"{first.origin}/", ours(first.origin, other.origin), SOON)
+        assert isinstance(found, Failure)
+        assert found.origin == other.origin
+
+
+def admitted(url: str, known: Rules, admit: Admit) -> Answer | Failure:
+    """Return what comes of a request whose redirects are asked about."""
+
+    async def send() -> Answer | Failure:
+        client = Client(known)
+        try:
+            return await client.send(request(url, known), AT_MOST, admit)
+        finally:
+            await client.close()
+
+    return asyncio.run(send())
+
+
+def test_each_redirect_is_asked_about_before_it_is_followed() -> None:
+    with serving(saying(answer(b"there"))) as other, serving(redirecting(307, f"{other.origin}/x")) as first:
+        asked: list[tuple[str, int, int]] = []
+
+        async def admit(target: Target) -> None:
+            asked.append((target.url, len(first.seen), len(other.seen)))
+
+        admitted(f"{first.origin}/", ours(first.origin, other.origin), admit)
+        assert asked == [(f"{other.origin}/x", 1, 0)], "and the first request is not"
+        assert len(other.seen) == 1
+
+
+def test_a_redirect_that_is_not_admitted_is_not_followed() -> None:
+    class HeldError(Exception):
+        pass
+
+    async def admit(_target: Target) -> None:
+        raise HeldError
+
+    with serving(saying(answer(b"there"))) as other, serving(redirecting(307, f"{other.origin}/x")) as first:
+        with pytest.raises(HeldError):
+            admitted(f"{first.origin}/", ours(first.origin, other.origin), admit)
+        assert (len(first.seen), other.connected) == (1, 0)
+
+
+def test_a_circle_is_not_asked_about_again() -> None:
+    asked: list[str] = []
+
+    async def admit(target: Target) -> None:
+        asked.append(target.url)
+
+    with serving(redirecting(307, "/")) as upstream:
+        with pytest.raises(TooManyRedirectsError):
+            admitted(f"{upstream.origin}/", ours(upstream.origin), admit)
+        assert asked == []
 
 
 def test_what_is_private_does_not_come_back_either() -> None:
@@ -610,9 +706,12 @@ def test_a_connection_is_kept_from_one_run_of_the_loop_to_the_next() -> None:
 
 
 def test_a_connection_that_the_upstream_closed_meanwhile_is_not_used_again() -> None:
+    gone = threading.Semaphore(0)
+
     def once(_seen: Seen, connection: socket.socket) -> None:
         connection.sendall(answer(b"here"))
         connection.shutdown(socket.SHUT_RDWR)
+        gone.release()
 
     with serving(once) as upstream, closing(asyncio.new_event_loop()) as loop:
         known = ours(upstream.origin)
@@ -623,7 +722,10 @@ def test_a_connection_that_the_upstream_closed_meanwhile_is_not_used_again() -> 
             await asyncio.to_thread(int)
             return await client.send(one, AT_MOST)
 
-        found = [loop.run_until_complete(after_something_else()) for _ in range(3)]
+        found = []
+        for _ in range(3):
+            found.append(loop.run_until_complete(after_something_else()))
+            assert gone.acquire(timeout=AT_MOST)
         loop.run_until_complete(client.close())
         assert [isinstance(each, Answer) for each in found] == [True] * 3
 

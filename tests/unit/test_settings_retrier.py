@@ -34,6 +34,8 @@ def test_there_is_a_retrier_where_its_section_holds_something_and_nowhere_else()
 def test_a_retrier_s_settings_have_the_types_of_its_arguments() -> None:
     loaded = load(retrier={"upstreams": UPSTREAMS, "attempts": "7", "tracing": "true", "statuses": ["503"]})
     assert loaded.retrier == {"upstreams": UPSTREAMS, "attempts": 7, "tracing": True, "statuses": [503]}
+    loaded = load(retrier={"upstreams": UPSTREAMS, "failures": ["lost"], "reserved_concurrency": "5"})
+    assert loaded.retrier == {"upstreams": UPSTREAMS, "failures": ["lost"], "reserved_concurrency": 5}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,8 @@ def test_a_retrier_s_settings_have_the_types_of_its_arguments() -> None:
         ({"upstreams": UPSTREAMS, "attempts": "many"}, ["attempts"]),
         ({"upstreams": UPSTREAMS, "attempts": 0, "cap_seconds": 0}, ["attempts", "cap_seconds"]),
         ({"upstreams": UPSTREAMS, "private_networks": ["127.0.0.0/8"]}, ["private_networks[0]"]),
+        ({"upstreams": UPSTREAMS, "failures": ["slow"]}, ["failures[0]"]),
+        ({"upstreams": UPSTREAMS, "access": "none", "reserved_concurrency": 5}, ["reserved_concurrency"]),
         ({"upstreams": UPSTREAMS, "kms_key_arn": "key"}, ["kms_key_arn"]),
         ({"upstreams": UPSTREAMS, "log_retention_days": 30}, ["log_retention_days"]),
     ],
@@ -76,13 +80,35 @@ def test_a_consumer_makes_calls_of_its_messages_where_it_is_told_to() -> None:
     assert "calls" not in worker.args
 
 
-def test_a_consumer_s_time_follows_from_the_retrier_s_deadline_and_workflow() -> None:
+def test_a_message_that_comes_again_is_known_by_its_call_s_key() -> None:
+    (worker,) = load(retrier={"upstreams": UPSTREAMS}, consumer={"calls": True}).consumers
+    key = "powertools_json(body).idempotency_key || messageId"
+    payload = "powertools_json(body).[method, url, headers, body, body_base64]"
+    assert worker.args.get("idempotency") == {"key": key, "payload": payload}
+
+
+def test_how_long_a_call_is_known_does_not_change_what_it_is_known_by() -> None:
+    calls = {"calls": True, "idempotency": {"expires_after_seconds": 600}}
+    (worker,) = load(retrier={"upstreams": UPSTREAMS}, consumer=calls).consumers
+    known = worker.args.get("idempotency", {})
+    assert known.keys() == {"key", "payload", "expires_after_seconds"}
+
+
+def test_calls_that_nobody_waits_for_do_not_come_from_a_queue() -> None:
+    standard = {"upstreams": UPSTREAMS, "workflow": "standard"}
+    assert refused(retrier=standard, consumer={"calls": True}) == ["consumer.calls"]
+    with pytest.raises(SettingsError, match=r"sluice:retrier\.workflow is standard"):
+        load(retrier=standard, consumer={"calls": True})
+    assert load(retrier=standard).retrier == standard, "without calls from a queue it may be"
+
+
+def test_a_consumer_s_time_follows_from_the_retrier_s_deadline() -> None:
     def seconds(**retrier: Any) -> int | None:
         loaded = load(retrier={"upstreams": UPSTREAMS, **retrier}, consumer={"calls": "true"})
         return loaded.consumers[0].args.get("timeout_seconds")
 
     assert seconds(deadline_seconds=45) == 75
-    assert seconds(workflow="standard", deadline_seconds=86_400) == 30
+    assert seconds() == 90
 
 
 def test_what_a_consumer_that_makes_calls_is_told_goes_before_what_it_has_of_the_retrier() -> None:
@@ -134,7 +160,7 @@ def test_a_consumer_that_makes_calls_is_told_nothing_of_other_code(key: str, val
 
 
 def test_each_of_several_consumers_makes_calls_or_not() -> None:
-    queues = [{"name": "orders"}, {"name": "calls", **PATIENT}]
+    queues: list[dict[str, Any]] = [{"name": "orders"}, {"name": "calls", **PATIENT}]
     routes = [{"path": each["name"], "queue": each["name"]} for each in queues]
     loaded = load(
         retrier={"upstreams": UPSTREAMS},
