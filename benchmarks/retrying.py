@@ -33,7 +33,7 @@ from .driving import Machine
 from .results import Result
 
 NAME = "retrier"
-CALLERS, FEW_CALLERS = 200, 12
+CALLERS, FEW_CALLERS = 200, 4
 PACE = 10
 """Calls that the upstream takes in any second."""
 LATENCY_SECONDS = 0.02

@@ -142,7 +142,8 @@ def test_an_unknown_stack_ends_with_one_message(checkout: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
-        "There is no stack 'prod'; there are: cognito, dev, full, function, iam, jwt, limits, open, proxy.\n"
+        "There is no stack 'prod'; there are: "
+        "cognito, dev, full, function, iam, jwt, limits, open, proxy, retrier.\n"
     )
     assert not (checkout / ".local").exists(), "an emulator makes its folder first of all"
 

@@ -209,7 +209,9 @@ def test_an_authorizer_section_that_cannot_be_read_is_refused_by_the_program(
 
 
 def test_an_unknown_stack_is_refused_with_those_that_there_are(cloud: LocalAws) -> None:
-    with pytest.raises(StackFileError, match=r"no stack 'prod'; there are: cognito, dev, full, .*, proxy\."):
+    with pytest.raises(
+        StackFileError, match=r"no stack 'prod'; there are: cognito, dev, full, .*, retrier\."
+    ):
         cloud.up("prod")
 
 

@@ -21,7 +21,7 @@ from local.surroundings import new_iam_user
 from .support import Reply, call, wait_every
 from .workflows import LOGS, ORCHESTRATOR, WORK, Rig, Values, may_invoke, meeting, task
 
-MANY = 40
+MANY = 12
 WAIT = {"Type": "Wait", "Seconds": "{% $states.input.seconds %}", "End": True}
 DONE = {"Type": "Pass", "End": True}
 JSON = {"Content-Type": "application/json"}
