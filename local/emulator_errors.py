@@ -9,7 +9,10 @@ This runs inside the emulator; one part of it inside the worker.
 """
 
 import functools
+import queue
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 Data = dict[str, Any]
@@ -31,7 +34,7 @@ ANSWERED = """\
 IN_WORKER = '''\
 def _answer(handler, event, context):
     """Call a handler, and return what is told of it: an exception is an answer too."""
-    import json, traceback
+    import json, sys, traceback
 
     def failed(kind, message, stack, trace):
         told = {
@@ -47,6 +50,8 @@ def _answer(handler, event, context):
     except Exception as error:
         stack = traceback.format_list(traceback.extract_tb(error.__traceback__)[1:])
         return failed(type(error).__name__, str(error), stack, traceback.format_exc())
+    finally:
+        print("__END__", file=sys.__stderr__, flush=True)
     try:
         return json.dumps({"status": "ok", "result": result})
     except Exception as error:
@@ -55,6 +60,10 @@ def _answer(handler, event, context):
 
 
 '''
+END = "=== end of an invocation ==="
+"""What a worker writes behind an invocation's log, which has come as a whole once this has."""
+LATEST_SECONDS = 5.0
+"""How long to wait for it, of a worker that lives."""
 DIED = "Worker process died"
 """What the emulator says of a worker that ended while it had an event."""
 EXITED = "Runtime.ExitError"
@@ -81,7 +90,32 @@ def answering(script: str) -> str:
     """
     if script.count(CAUGHT) != 1:
         raise UnknownWorkerError("the emulator's worker calls its handler in a way that is not known here")
-    return IN_WORKER + script.replace(CAUGHT, ANSWERED)
+    return IN_WORKER.replace("__END__", END) + script.replace(CAUGHT, ANSWERED)
+
+
+def whole_log(drain: Callable[..., str]) -> Callable[..., str]:
+    """Return what reads an invocation's log to its end: the emulator's own waits for a while alone.
+
+    Args:
+        drain: the emulator's own, for a worker that is gone.
+    """
+
+    def drained(worker: Any) -> str:  # noqa: ANN401 - the emulator's own
+        if worker._proc is None:  # noqa: SLF001
+            return drain(worker)
+        lines: list[str] = []
+        latest = time.monotonic() + LATEST_SECONDS
+        with suppress(queue.Empty):
+            while True:
+                left = max(0.0, latest - time.monotonic())
+                line: str = worker._stderr_queue.get(timeout=left)  # noqa: SLF001
+                if line.endswith(END):
+                    lines += filter(None, [line.removesuffix(END)])
+                    break
+                lines.append(line)
+        return "\n".join(lines)
+
+    return drained
 
 
 def keeping_failures(invoke: Invoke) -> Invoke:
@@ -125,3 +159,6 @@ def install() -> None:
     lambda_runtime._PYTHON_WORKER_SCRIPT = answering(lambda_runtime._PYTHON_WORKER_SCRIPT)  # noqa: SLF001
     lambda_runtime.Worker.invoke = keeping_failures(lambda_runtime.Worker.invoke)
     lambda_svc._execute_function_warm = telling_failures(lambda_svc._execute_function_warm)  # noqa: SLF001
+    lambda_runtime.Worker._drain_stderr_bounded = whole_log(  # noqa: SLF001
+        lambda_runtime.Worker._drain_stderr_bounded  # noqa: SLF001
+    )

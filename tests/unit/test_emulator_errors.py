@@ -2,6 +2,8 @@
 
 import io
 import json
+import queue
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +12,13 @@ import pytest
 from local.emulator_errors import (
     CAUGHT,
     DIED,
+    END,
     Failed,
     UnknownWorkerError,
     answering,
     keeping_failures,
     telling_failures,
+    whole_log,
 )
 
 WORKER = f"    for event in events:\n{CAUGHT}"
@@ -116,3 +120,32 @@ def test_a_failure_is_what_is_told_of_it() -> None:
 
     assert json.dumps(failed) == '{"errorType": "E"}'
     assert failed.trace == "trace"
+
+
+class Worker:
+    """One whose log comes as it does."""
+
+    def __init__(self, *lines: str, alive: bool = True) -> None:
+        self._proc = object() if alive else None
+        self._stderr_queue: queue.Queue[str] = queue.Queue()
+        for line in lines:
+            self._stderr_queue.put(line)
+
+
+def test_a_log_is_read_to_its_end_and_not_beyond() -> None:
+    drained = whole_log(lambda worker: "the emulator's own")
+    worker = Worker("one", "two", END, "the next one's")
+    assert drained(worker) == "one\ntwo"
+    assert drained(Worker(f"without an end of its own{END}")) == "without an end of its own"
+
+
+def test_a_log_that_comes_late_is_waited_for() -> None:
+    worker = Worker()
+    drained = whole_log(lambda worker: "the emulator's own")
+    threading.Timer(0.2, lambda: [*map(worker._stderr_queue.put, ("late", END))]).start()
+    assert drained(worker) == "late"
+
+
+def test_of_a_worker_that_is_gone_nothing_is_waited_for() -> None:
+    drained = whole_log(lambda worker: "the emulator's own")
+    assert drained(Worker(alive=False)) == "the emulator's own"
