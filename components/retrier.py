@@ -251,7 +251,7 @@ class Retrier(pulumi.ComponentResource):
         # CloudWatch Logs to log execution history in Step Functions").
         log_group = aws.cloudwatch.LogGroup(
             f"{self._name}-machine-logs",
-            name=f"/aws/vendedlogs/states/{self._service}",
+            name_prefix=f"/aws/vendedlogs/states/{self._service}-",
             retention_in_days=args.get("log_retention_days", LOG_RETENTION_DAYS),
             kms_key_id=key,
             opts=self._opts,

@@ -24,7 +24,7 @@ WORDS = re.compile(r'|(\w+|"\w+")( (\w+|"\w+"))*')
 def log_group(workshop: Workshop, name: str, inputs: Inputs) -> tuple[str, Outputs]:
     """Make a log group."""
     logs = workshop.aws.client("logs")
-    physical = inputs.get("name") or auto_name(name)
+    physical = inputs.get("name") or auto_name(inputs.get("namePrefix", f"{name}-").removesuffix("-"))
     logs.create_log_group(logGroupName=physical, **inputs.pick(kmsKeyId="kmsKeyId"))
     logs.put_retention_policy(logGroupName=physical, retentionInDays=inputs["retentionInDays"])
     # The provider's ARN comes without the ":*" that CloudWatch appends.

@@ -281,7 +281,7 @@ def test_everything_ends_after_what_it_waits_for() -> None:
 def test_the_log_is_of_errors_alone_without_what_calls_and_answers_hold() -> None:
     plan = plain()
     group = plan["unit-machine-logs"]
-    assert group.inputs["name"] == "/aws/vendedlogs/states/sluice-test-unit"
+    assert group.inputs["namePrefix"] == "/aws/vendedlogs/states/sluice-test-unit-"
     assert plan["unit-machine"].inputs["loggingConfiguration"] == {
         "level": "ERROR",
         "includeExecutionData": False,
