@@ -8,7 +8,7 @@ from typing import Any, cast
 import pulumi
 import pulumi_aws as aws
 
-from . import archives, arguments, consumer_metrics, functions, policies
+from . import archives, arguments, consumer_metrics, functions, policies, tables
 from .consumer_args import (
     BATCH_SIZE,
     ENTRY,
@@ -33,8 +33,6 @@ MODULES = ("batches", "consumer", "deadline", "giving_up", "journal", "once")
 SHARED = ("dead_letters", "sqs")
 MEMORY_MB = 256
 LOG_RETENTION_DAYS = 30
-IDEMPOTENCY_KEY, IDEMPOTENCY_EXPIRY = "id", "expiration"
-"""Powertools' names of the attributes ("Idempotency", Powertools for AWS Lambda)."""
 
 
 class Consumer(pulumi.ComponentResource):
@@ -124,8 +122,7 @@ class Consumer(pulumi.ComponentResource):
     def _take_existing(self, function_arn: pulumi.Input[str]) -> None:
         """Take a function that exists, and let its role drain the queue."""
         self.function_arn = pulumi.Output.from_input(function_arn)
-        # arn:aws:lambda:REGION:ACCOUNT:function:NAME, maybe with an alias or a version.
-        self.function_name = self.function_arn.apply(lambda arn: arn.split(":")[6])
+        self.function_name = functions.name_of(self.function_arn)
         role = self._args.get("function_role_name")
         nothing: pulumi.Output[str | None] = pulumi.Output.from_input(None)
         self.role_name = pulumi.Output.from_input(role)
@@ -154,15 +151,7 @@ class Consumer(pulumi.ComponentResource):
     def _create_idempotency_table(self) -> aws.dynamodb.Table | None:
         if "idempotency" not in self._args:
             return None
-        return aws.dynamodb.Table(
-            f"{self._name}-idempotency-table",
-            billing_mode="PAY_PER_REQUEST",
-            hash_key=IDEMPOTENCY_KEY,
-            attributes=[{"name": IDEMPOTENCY_KEY, "type": "S"}],
-            ttl={"enabled": True, "attribute_name": IDEMPOTENCY_EXPIRY},
-            server_side_encryption={"enabled": True, "kms_key_arn": self._args.get("kms_key_arn")},
-            opts=self._opts,
-        )
+        return tables.create_idempotency(self._name, self._args.get("kms_key_arn"), self)
 
     def _create_function(
         self,

@@ -68,6 +68,12 @@ class FunctionUnit:
     log_group: aws.cloudwatch.LogGroup
 
 
+def name_of(function_arn: pulumi.Output[str]) -> pulumi.Output[str]:
+    """Return the name of a function, of which there may be an alias or a version behind."""
+    # arn:aws:lambda:REGION:ACCOUNT:function:NAME
+    return function_arn.apply(lambda arn: arn.split(":")[6])
+
+
 def create_layer(name: str, lock: Path, target: Target, parent: pulumi.Resource) -> aws.lambda_.LayerVersion:
     """Make the child ``<name>-layer``, which holds the packages of a lock file.
 

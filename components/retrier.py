@@ -8,7 +8,17 @@ import pulumi_aws as aws
 from sluice.retrier import rules
 from sluice.retrier.rules import STARTING_SECONDS
 
-from . import archives, arguments, functions, naming, policies, retrier_args, retrier_machine, retrier_metrics
+from . import (
+    archives,
+    arguments,
+    functions,
+    naming,
+    policies,
+    retrier_args,
+    retrier_machine,
+    retrier_metrics,
+    tables,
+)
 from .monitoring import METRIC_NAMESPACE, create_alarms
 from .retrier_args import (
     KEPT_SECONDS,
@@ -38,8 +48,6 @@ STANDARD_SECONDS = 30
 KEY_REUSE_SECONDS = 300
 """For how long Step Functions uses one data key; each is a call to KMS."""
 BUDGET_KEY, EXPIRY = "id", "expires"
-IDEMPOTENCY_KEY, IDEMPOTENCY_EXPIRY = "id", "expiration"
-"""Powertools' names of the attributes ("Idempotency", Powertools for AWS Lambda)."""
 
 
 class CallsToMake(CallsFromQueue):
@@ -93,7 +101,8 @@ class Retrier(pulumi.ComponentResource):
         self._service = naming.stack_wide(name)
         # First: where it cannot be had, nothing is made.
         self._layer = functions.create_layer(name, LAYER_LOCK, self._target, self)
-        budgets = self._create_table("budgets", BUDGET_KEY, EXPIRY)
+        key_arn = self._args.get("kms_key_arn")
+        budgets = tables.create_forgetting(f"{name}-budgets", BUDGET_KEY, EXPIRY, key_arn, self)
         self.budgets_table_name = budgets.name
         self._create_callers(budgets)
         machine = self._create_machine()
@@ -152,17 +161,6 @@ class Retrier(pulumi.ComponentResource):
     def _is_standard(self) -> bool:
         return self._workflow == "standard"
 
-    def _create_table(self, what: str, key: str, expiry: str) -> aws.dynamodb.Table:
-        return aws.dynamodb.Table(
-            f"{self._name}-{what}-table",
-            billing_mode="PAY_PER_REQUEST",
-            hash_key=key,
-            attributes=[{"name": key, "type": "S"}],
-            ttl={"enabled": True, "attribute_name": expiry},
-            server_side_encryption={"enabled": True, "kms_key_arn": self._args.get("kms_key_arn")},
-            opts=self._opts,
-        )
-
     def _create_callers(self, budgets: aws.dynamodb.Table) -> None:
         """Make the functions that call, or take those that exist."""
         self._function_names: dict[str, pulumi.Output[str]] = {}
@@ -170,8 +168,7 @@ class Retrier(pulumi.ComponentResource):
         for each in egresses(self._args):
             if "function_arn" in each:
                 arn = pulumi.Output.from_input(each["function_arn"])
-                # arn:aws:lambda:REGION:ACCOUNT:function:NAME
-                self._function_names[each["name"]] = arn.apply(lambda known: known.split(":")[6])
+                self._function_names[each["name"]] = functions.name_of(arn)
             else:
                 function = self._create_caller(each, budgets)
                 arn = function.arn
@@ -196,11 +193,11 @@ class Retrier(pulumi.ComponentResource):
         if secrets:
             named = {each["name"]: each["secret_arn"] for each in secrets}
             environment["SLUICE_SECRETS"] = pulumi.Output.json_dumps(named)
-        subnets = egress.get("subnet_ids", [])
+        network = self._network(egress)
         return functions.create_function(
             f"{self._name}-{egress['name']}",
-            self._spec("call", CALLING, self._function_seconds, environment, self._network(egress)),
-            statements=known.apply(lambda these: call_statements(*these, in_network=bool(subnets))),
+            self._spec("call", CALLING, self._function_seconds, environment, network),
+            statements=known.apply(lambda these: call_statements(*these, in_network=network is not None)),
             parent=self,
         ).function
 
@@ -323,7 +320,7 @@ class Retrier(pulumi.ComponentResource):
             "SLUICE_WORKFLOW": self._workflow,
         }
         if not self._is_standard:
-            kept = self._create_table("idempotency", IDEMPOTENCY_KEY, IDEMPOTENCY_EXPIRY)
+            kept = tables.create_idempotency(self._name, self._args.get("kms_key_arn"), self)
             environment["SLUICE_IDEMPOTENCY_TABLE"] = kept.name
             environment["SLUICE_KEPT_SECONDS"] = str(self._args.get("kept_seconds", KEPT_SECONDS))
         known = pulumi.Output.all(machine.arn, kept.arn if kept else None, self._args.get("kms_key_arn"))

@@ -347,14 +347,13 @@ class Attempt:
         """Let the state machine wait, and keep an answer in case that no better one comes."""
         now = self._world.now()
         self._progress.pause(now, until)
-        whole = isinstance(result, Answer) and self._oversize is None
-        answer = self._carried(result) if isinstance(result, Answer) and whole else None
+        whole = result if isinstance(result, Answer) and self._oversize is None else None
         return verdict(
             Next.WAIT,
             seconds=max(0, int(until - now - EARLY_SECONDS)),
             egress=self._egresses.index(self._egress),
             progress=self._progress.dump(),
-            answer=answer,
+            answer=self._carried(whole) if whole else None,
         )
 
     async def _sleep_until(self, at: float) -> None:
