@@ -38,12 +38,15 @@ LONG = (
 """What comes first, so that no process is left with it at the end."""
 UNCOVERED = (
     *("velocity", "storage", "local", "package/test_benchmarks"),
-    *("component/test_front_door", "component/test_limiter", "component/test_consumer"),
-    *("component/test_program", "component/test_retrier", "component/test_schema"),
+    *("component/test_authorizer", "component/test_consumer", "component/test_contracts"),
+    *("component/test_front_door", "component/test_limiter", "component/test_program"),
+    *("component/test_retrier", "component/test_schema"),
     *("unit/test_retrier_targets", "unit/test_retrier_upstream"),
     *("unit/test_velocity", "unit/test_request_template", "unit/test_answer_templates", "unit/test_standin"),
 )
 """What is twice as fast when nobody keeps book, and costs the coverage some three points."""
+TRACERS = pytest.StashKey[tuple[Any, Any]]()
+"""What keeps book of the lines that run, in this thread and in new ones."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
@@ -75,19 +78,32 @@ def is_among(item: pytest.Item, places: tuple[str, ...]) -> bool:
     return item.path.relative_to(TESTS).as_posix().startswith(places)
 
 
+def trace(here: Any, elsewhere: Any) -> None:
+    sys.settrace(here)
+    threading.settrace(elsewhere)
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Keep no book of what is uncovered: pytest-cov's ``no_cover`` holds in one process alone."""
-    if not item.get_closest_marker("uncovered"):
-        return (yield)
-    tracers = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Keep book of tests alone: what pytest does between them would take half as long again."""
+    tracers = session.config.stash[TRACERS] = sys.gettrace(), threading.gettrace()
+    trace(None, None)
     try:
         return (yield)
     finally:
-        sys.settrace(tracers[0])
-        threading.settrace(tracers[1])
+        trace(*tracers)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Keep book of a test, unless it is uncovered: pytest-cov's ``no_cover`` holds in one process alone."""
+    if pyfuncitem.get_closest_marker("uncovered"):
+        return (yield)
+    trace(*pyfuncitem.config.stash[TRACERS])
+    try:
+        return (yield)
+    finally:
+        trace(None, None)
 
 
 def pytest_collection_finish() -> None:

@@ -9,12 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import pulumi
 import pytest
 from google.protobuf import json_format  # type: ignore[import-untyped]
 from pulumi.output import Unknown
-from pulumi.runtime import mocks, rpc, settings, stack
+from pulumi.runtime import mocks, resource, rpc, settings, stack
+from pulumi.runtime.proto import source_pb2
 
 from components import InvalidArgsError
 
@@ -511,8 +513,14 @@ async def _plan_of(
     settings.set_root_resource(None)  # type: ignore[arg-type]
     begin(monitor=recorder)
     pulumi.runtime.set_all_config(config, secret_keys)
+
+    async def run() -> None:
+        results.append(program())
+        await _at_rest()
+
     try:
-        await stack.run_pulumi_func(lambda: results.append(program()))
+        with mock.patch.object(resource, "_get_stack_trace", source_pb2.StackTrace):
+            await stack.run_pulumi_func(run)
         root = settings.get_root_resource()
         exports = root.outputs if isinstance(root, stack.Stack) else {}
         return Plan(
@@ -525,6 +533,13 @@ async def _plan_of(
     finally:
         settings.set_root_resource(None)  # type: ignore[arg-type]
         pulumi.runtime.set_all_config({})
+
+
+async def _at_rest() -> None:
+    """Wait for all that is under way at once: Pulumi looks through all of it whenever a part is done."""
+    while settings.SETTINGS.outputs:
+        await stack.wait_for_rpcs(await_all_outstanding_tasks=False)
+        await asyncio.gather(*settings.SETTINGS.outputs)
 
 
 def unknown() -> pulumi.Output[Any]:

@@ -3,9 +3,11 @@
 A template that is new goes into `TEMPLATES` or `ANSWERS`, and every test here is of it too.
 """
 
+import functools
+import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,6 +105,7 @@ TEMPLATES = {name: (each, DIRECT, send(each)) for name, each in (MESSAGES | BATC
     for name, wanted in {"caller": MESSAGES["caller"], "batch, claims": BATCHES["batch, claims"]}.items()
 }
 """Request templates: what is to be sent, of whom, and the template."""
+Sending = tuple[Message, Caller, str]
 
 KNOWN = failures(262_144, grouped=True, deduplicated=True, mapped=True)
 ACCEPTED = {
@@ -122,7 +125,7 @@ ANSWERS = {f"accepted, {name}": template for name, template in ACCEPTED.items()}
     }.items()
 }
 """Response templates that may tell nothing of what SQS said but a message's id."""
-REPEATING = {f"{shape}": accepted(Answer.SQS, shape) for shape in Shape}
+REPEATING = {f"repeating, {shape}": accepted(Answer.SQS, shape) for shape in Shape}
 """Response templates that repeat what SQS said when it took the message."""
 BATCH_ANSWERS = {
     f"{shape}{', empty' if empty else ''}": accepted_batch(Answer.SUMMARY, shape, KNOWN, empty=empty)
@@ -149,7 +152,27 @@ SPELLINGS = [
 ORIGINS = ["https://shop.example.com", "http://localhost:8080", "https://a-b.example"]
 PREFLIGHT = Cors(ORIGINS).preflight_template()
 """What names the origin that asks, where it is one of several."""
-REPEATING_BATCHES = {f"{shape}": accepted_batch(Answer.SQS, shape, KNOWN) for shape in Shape}
+REPEATING_BATCHES = {f"repeating, {shape}": accepted_batch(Answer.SQS, shape, KNOWN) for shape in Shape}
+
+
+def of_each(templates: Mapping[str, object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run a test on every template for each example that is drawn, which takes longer than rendering it."""
+
+    def of_all(test: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def run(*drawn: object, **named: object) -> None:
+            for name, each in templates.items():
+                try:
+                    test(each, *drawn, **named)
+                except Exception as failure:
+                    failure.add_note(f"Of the template {name!r}.")
+                    raise
+
+        _, *others = inspect.signature(test).parameters.values()
+        run.__signature__ = inspect.Signature(others)  # type: ignore[attr-defined]
+        return run
+
+    return of_all
 
 
 @dataclass(frozen=True)

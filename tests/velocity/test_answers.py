@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from .generated import (
     REPEATING_BATCHES,
     SPELLINGS,
     Spelling,
+    of_each,
 )
 
 ACCOUNT = "123456789012"
@@ -97,8 +97,8 @@ def answer(template: str, body: str, context: dict[str, Any]) -> tuple[Rendered,
     return made, json.loads(made.text) if made.text else None
 
 
-@pytest.mark.parametrize("template", ANSWERS.values(), ids=ANSWERS)
 @given(body=sqs_answers, context=hostile.contexts())
+@of_each(ANSWERS)
 def test_every_answer_is_json_of_ours_without_a_word_of_sqs(
     template: str, body: str, context: dict[str, Any]
 ) -> None:
@@ -110,8 +110,8 @@ def test_every_answer_is_json_of_ours_without_a_word_of_sqs(
         assert secret not in made.text
 
 
-@pytest.mark.parametrize("template", [*ACCEPTED.values(), *REPEATING.values()])
 @given(body=hostile.bodies(acceptances), context=hostile.contexts())
+@of_each(ACCEPTED | REPEATING)
 def test_no_answer_is_a_success_unless_sqs_named_a_message(
     template: str, body: str, context: dict[str, Any]
 ) -> None:
@@ -124,8 +124,8 @@ def test_no_answer_is_a_success_unless_sqs_named_a_message(
         assert (made.status, told["code"]) == (502, "QUEUE_UNAVAILABLE")
 
 
-@pytest.mark.parametrize("template", BATCH_ANSWERS.values(), ids=BATCH_ANSWERS)
 @given(told=entries, left_out=st.booleans(), spelling=st.sampled_from(SPELLINGS), context=hostile.contexts())
+@of_each(BATCH_ANSWERS)
 def test_each_entry_of_a_batch_is_told_of_and_no_word_of_sqs(
     template: str,
     told: list[tuple[str | None, str, str, bool]],
@@ -151,8 +151,8 @@ def test_each_entry_of_a_batch_is_told_of_and_no_word_of_sqs(
         assert secret not in made.text
 
 
-@pytest.mark.parametrize("template", [*BATCH_ANSWERS.values(), *REPEATING_BATCHES.values()])
 @given(told=entries.filter(bool), context=hostile.contexts())
+@of_each(BATCH_ANSWERS | REPEATING_BATCHES)
 def test_a_batch_is_the_callers_fault_only_if_every_refusal_is(
     template: str, told: list[tuple[str | None, str, str, bool]], context: dict[str, Any]
 ) -> None:
@@ -164,13 +164,13 @@ def test_a_batch_is_the_callers_fault_only_if_every_refusal_is(
     assert made.status == (None if not refused else 400 if theirs else 502)
 
 
-@pytest.mark.parametrize("template", [*BATCH_ANSWERS.values(), *REPEATING_BATCHES.values()])
 @given(
     told=entries,
     nameless=st.lists(st.sampled_from(NAMELESS), min_size=1, max_size=2),
     spelling=st.sampled_from(SPELLINGS),
     context=hostile.contexts(),
 )
+@of_each(BATCH_ANSWERS | REPEATING_BATCHES)
 def test_a_batch_with_an_entry_that_sqs_names_by_halves_is_no_success(
     template: str,
     told: list[tuple[str | None, str, str, bool]],
@@ -183,8 +183,8 @@ def test_a_batch_with_an_entry_that_sqs_names_by_halves_is_no_success(
     assert len(found["entries"]) == len(told)
 
 
-@pytest.mark.parametrize("template", [*BATCH_ANSWERS.values(), *REPEATING_BATCHES.values()])
 @given(body=sqs_answers, context=hostile.contexts())
+@of_each(BATCH_ANSWERS | REPEATING_BATCHES)
 def test_what_is_no_answer_to_a_batch_is_no_success(
     template: str, body: str, context: dict[str, Any]
 ) -> None:

@@ -4,17 +4,14 @@ import json
 import urllib.parse
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.sources import Caller
-from components.templates import Message
 from local.standin.velocity import Request
 from sluice.sqs import MOST_ENTRIES
 
 from . import agreeing, hostile
-from .generated import NOT_SENT, TEMPLATES, Sent
+from .generated import NOT_SENT, TEMPLATES, Sending, Sent, of_each
 
 SINGLE = {name: each for name, each in TEMPLATES.items() if not each[0].batch}
 BATCH = {name: each for name, each in TEMPLATES.items() if each[0].batch}
@@ -29,30 +26,33 @@ def form(template: str, request: Request, context: dict[str, Any]) -> list[tuple
     return urllib.parse.parse_qsl(text, keep_blank_values=True, strict_parsing=True)
 
 
-@pytest.mark.parametrize(("message", "caller", "template"), SINGLE.values(), ids=SINGLE)
 @given(request=hostile.requests(), context=hostile.contexts())
+@of_each(SINGLE)
 def test_what_was_sent_is_what_the_queue_gets(
-    message: Message, caller: Caller, template: str, request: Request, context: dict[str, Any]
+    sending: Sending, request: Request, context: dict[str, Any]
 ) -> None:
+    message, caller, template = sending
     found = form(template, request, context)
     assert sorted(found) == sorted(Sent(request, context, caller).form(message).items())
 
 
-@pytest.mark.parametrize(("message", "caller", "template"), BATCH.values(), ids=BATCH)
 @settings(max_examples=50)
 @given(request=hostile.requests(ENTRIES), context=hostile.contexts())
+@of_each(BATCH)
 def test_each_entry_of_a_batch_is_what_the_queue_gets(
-    message: Message, caller: Caller, template: str, request: Request, context: dict[str, Any]
+    sending: Sending, request: Request, context: dict[str, Any]
 ) -> None:
+    message, caller, template = sending
     found = form(template, request, context)
     assert sorted(found) == sorted(Sent(request, context, caller).form(message).items())
 
 
-@pytest.mark.parametrize(("nothing_behind", "template"), NOT_SENT.values(), ids=NOT_SENT)
 @given(request=hostile.requests(), context=hostile.contexts())
+@of_each(NOT_SENT)
 def test_what_is_no_message_hands_on_nothing_of_a_body(
-    nothing_behind: bool, template: str, request: Request, context: dict[str, Any]
+    not_sent: tuple[bool, str], request: Request, context: dict[str, Any]
 ) -> None:
+    nothing_behind, template = not_sent
     made = agreeing.render(template, request, context)
     assert (made.status, dict(made.headers)) == (None, {})
     if nothing_behind:
