@@ -14,7 +14,7 @@ from sluice.limiter.rules import Rules
 from .results import Result
 
 NAME = "cold start"
-RUNS, FEW_RUNS = 15, 2
+RUNS = 15
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,21 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, idempotent_function""",
     "boto3, Powertools' Logger, Metrics, batches and idempotency, and no code of its own",
 )
+RETRIER = Usual(
+    """import aiohttp, boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, idempotent_function
+from aws_lambda_powertools.utilities.parameters import SecretsProvider""",
+    "aiohttp, boto3, Powertools' Logger, Metrics, secrets and idempotency, and no code of its own",
+)
 HANDLERS = {
     "handlers.consumer": CONSUMER,
     "handlers.ingest": WORKER,
     "handlers.enforce": WORKER,
     "handlers.token_authorizer": AUTHORIZER,
     "handlers.jwt_authorizer": AUTHORIZER,
+    "handlers.retrier.call": RETRIER,
+    "handlers.retrier.orchestrator": RETRIER,
 }
 TIMED = """import sys, time
 begun = time.perf_counter()
@@ -64,7 +73,7 @@ def run(made: Rules, say: Say, *, quick: bool) -> Iterator[Result]:
     for handler, way in HANDLERS.items():
         ours, usual = [], []
         # Both once before: compiled files are then there for both.
-        for measured in [False] + (FEW_RUNS if quick else RUNS) * [True]:
+        for measured in [True] if quick else [False] + RUNS * [True]:
             mine, others = seconds(f"import {handler}"), seconds(way.code)
             if measured:
                 ours.append(mine)
