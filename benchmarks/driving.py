@@ -56,7 +56,7 @@ class _Variables:
 
     def lose(self, error: str) -> None:
         self.lost = error
-        self.losses += 1
+        self.losses += error not in NOT_RUN
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ from aws_lambda_powertools.metrics import EphemeralMetrics
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
 from components.retrier_args import rules_of
-from handlers.retrier.attempt import World, attempt
+from handlers.retrier.attempt import attempt
 from handlers.retrier.budget import ID, Budget
 from handlers.retrier.diary import Diary
 from handlers.retrier.secret_values import SecretValues
 from handlers.retrier.upstream import Admit
 from handlers.retrier.wire import Answer, Request
+from handlers.retrier.world import World
 from local.aws import Aws
 from local.emulator import Emulator
 from local.say import Say

@@ -136,7 +136,10 @@ class Retrier(pulumi.ComponentResource):
             raise arguments.InvalidArgsError(f"Retrier {self._name!r}", [retrier_args.NOT_FROM_A_QUEUE])
         return {
             **calls_from_queue(self._args),
-            "environment": {"CALLS_STATE_MACHINE": self.state_machine_arn},
+            "environment": {
+                "CALLS_STATE_MACHINE": self.state_machine_arn,
+                "CALLS_REPEATED": " ".join(retrier_args.repeated(self._args)),
+            },
             "policy_arns": [self.start_policy_arn],
         }
 

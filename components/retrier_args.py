@@ -1,8 +1,10 @@
 """What a retrier is told, and what can be wrong with it."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import NotRequired, TypedDict, cast
+from urllib.parse import urlsplit
 
 import pulumi
 from pulumi.runtime import config
@@ -22,9 +24,8 @@ WORKFLOWS = ("express", "standard")
 ACCESS = ("iam", "open", "none")
 STATUSES = (408, 425, 429, 500, 502, 503, 504)
 FAILURES = ("connection", "timeout", "lost")
-METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
+REPEATED = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 """The idempotent ones (RFC 9110, 9.2.2)."""
-KNOWN_METHODS = (*METHODS, "POST", "PATCH")
 LOWEST_STATUS, HIGHEST_STATUS = 400, 599
 ATTEMPTS = 5
 MOST_ATTEMPTS = 20
@@ -97,7 +98,8 @@ class EgressArgs(TypedDict):
     name: str
     """What the history calls it, and its children: lower-case letters, digits and -, at most 32."""
     function_arn: NotRequired[pulumi.Input[str]]
-    """The call function of another retrier, in place of one made here. Default: one is made."""
+    """The call function of another retrier, in place of one made here; it counts its calls in that retrier's
+    budgets. Default: one is made."""
     subnet_ids: NotRequired[list[pulumi.Input[str]]]
     """The private subnets that it is in, whose NAT gateway gives it its address. Default: none, Lambda's own
     network."""
@@ -256,7 +258,10 @@ def _one_upstream(given: dict[str, object]) -> Iterable[Problem]:
     origin = given.get("origin")
     allowed = "an origin, https://api.example.com or https://*.example.com:8443, without a path"
     host = targets.host_of(origin) if isinstance(origin, str) else None
-    if host is None:
+    if origin is None:
+        # That it is missing is told of all keys that are required.
+        pass
+    elif host is None:
         yield Problem("origin", origin, allowed)
     elif "*." in str(origin) and ("." not in host or not host[-1].isalpha()):
         yield Problem("origin", origin, "a wildcard below a name of your own, not below a whole top level")
@@ -292,9 +297,13 @@ def _network_problems(args: Args) -> Iterable[Problem]:
 
 def on_local_aws() -> bool:
     """Whether the stack is deployed to an AWS on this machine, as its ``aws:endpoints`` say."""
-    told = config.get_config("aws:endpoints") or ""
-    hosts = re.findall(r"https?://(\[[^\]]*\]|[^:/\"]+)", told)
-    return bool(hosts) and all(each in {"127.0.0.1", "localhost", "[::1]"} for each in hosts)
+    try:
+        services = json.loads(config.get_config("aws:endpoints") or "[]")
+        named = {name: urlsplit(url).hostname for each in services for name, url in each.items()}
+    except (AttributeError, TypeError, ValueError):
+        return False
+    # Where Lambda is, functions run.
+    return "lambda" in named and set(named.values()) <= {"127.0.0.1", "localhost", "::1"}
 
 
 def _secret_problems(args: Args) -> Iterable[Problem]:
@@ -373,7 +382,7 @@ def _retry_problems(args: Args) -> Iterable[Problem]:
         args, "statuses", range(LOWEST_STATUS, HIGHEST_STATUS + 1), "statuses from 400 to 599"
     )
     yield from _choices(args, "failures", FAILURES, f"some of {', '.join(FAILURES)}")
-    yield from _choices(args, "methods", KNOWN_METHODS, f"some of {', '.join(KNOWN_METHODS)}")
+    yield from _choices(args, "methods", rules.METHODS, f"some of {', '.join(rules.METHODS)}")
     yield from arguments.between(args, "attempts", 1, MOST_ATTEMPTS, "attempts")
     standard = args.get("workflow") == "standard"
     longest = LONGEST_STANDARD_SECONDS if standard else LONGEST_EXPRESS_SECONDS
@@ -460,7 +469,7 @@ def rules_of(args: RetrierArgs) -> Rules:
         ),
         statuses=tuple(args.get("statuses", STATUSES)),
         failures=tuple(args.get("failures", FAILURES)),
-        methods=tuple(args.get("methods", METHODS)),
+        methods=repeated(args),
         attempts=args.get("attempts", ATTEMPTS),
         deadline_seconds=deadline(args),
         timeout_seconds=args.get("timeout_seconds", TIMEOUT_SECONDS),
@@ -476,6 +485,11 @@ def rules_of(args: RetrierArgs) -> Rules:
 def deadline(args: RetrierArgs) -> int:
     """Return when a call ends at the latest, in seconds."""
     return args.get("deadline_seconds", DEADLINE_SECONDS)
+
+
+def repeated(args: RetrierArgs) -> tuple[str, ...]:
+    """Return which methods may be sent again without an idempotency key."""
+    return tuple(args.get("methods", REPEATED))
 
 
 def _circuit(given: CircuitArgs, timeout_seconds: int) -> rules.Circuit | None:

@@ -47,7 +47,7 @@ def definition(functions: Mapping[str, str], deadline_seconds: int, function_sec
                     "Type": "Fail",
                     "Error": "CallFailed",
                     # What it came to until then is told to whoever asked for the call.
-                    "Cause": "{% $string({'error': $lost, 'progress': $progress}) %}",
+                    "Cause": "{% $string({'error': $lost, 'progress': $progress, 'losses': $losses}) %}",
                 },
             },
         }
@@ -111,7 +111,11 @@ def _call(names: list[str], timeout_seconds: int) -> State:
         "Catch": [
             {
                 "ErrorEquals": ["States.ALL"],
-                "Assign": {"lost": "{% $states.errorOutput.Error %}", "losses": "{% $losses + 1 %}"},
+                "Assign": {
+                    "lost": "{% $states.errorOutput.Error %}",
+                    # Of those runs only that may have called the upstream.
+                    "losses": f"{{% ({_never_ran('$states.errorOutput.Error')}) ? $losses : $losses + 1 %}}",
+                },
                 "Output": {},
                 "Next": "Lost",
             }
@@ -141,9 +145,14 @@ def _fall_back() -> State:
 
 def _lost() -> State:
     """Return the state that decides whether the call function is told of its loss, or all is given up."""
-    never_run = " or ".join(f"$lost = '{each}'" for each in NOT_RUN)
+    given_up = f"$losses >= {MOST_LOSSES} or {_never_ran('$lost')}"
     return {
         "Type": "Choice",
-        "Choices": [{"Condition": f"{{% $losses >= {MOST_LOSSES} or {never_run} %}}", "Next": "Failed"}],
+        "Choices": [{"Condition": f"{{% {given_up} %}}", "Next": "Failed"}],
         "Default": "Recover",
     }
+
+
+def _never_ran(error: str) -> str:
+    """Return an expression for whether an error says that a function certainly called nobody."""
+    return " or ".join(f"{error} = '{each}'" for each in NOT_RUN)

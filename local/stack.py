@@ -72,7 +72,7 @@ class LocalAws:
         The file also says, under ``local``, where this AWS is.
         """
         # As a stack says it that Pulumi's engine deploys to an AWS on this machine.
-        here = {"aws:endpoints": json.dumps([{"dynamodb": self.aws.endpoint}])}
+        here = {"aws:endpoints": json.dumps([{"dynamodb": self.aws.endpoint, "lambda": self.aws.endpoint}])}
         config, callers = self.surroundings.prepare({**stack_config(name), **here, **(overrides or {})})
         self.say.line(f"Deploying stack {name} to the local AWS")
         deployment = deploy(name, config, self.workshop, self._tell)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ConnectTimeoutError, EndpointConnectionError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -43,11 +44,18 @@ def record_handler(record: "SQSRecord") -> None:
         RefusedError: if the upstream refuses it for good, or it may not be sent twice.
         CallFailedError: if it is worth another try later.
     """
-    ended = step_functions.start_sync_execution(
-        stateMachineArn=os.environ["CALLS_STATE_MACHINE"], input=read(record.body)
-    )
+    text = read(record.body)
+    try:
+        ended = step_functions.start_sync_execution(
+            stateMachineArn=os.environ["CALLS_STATE_MACHINE"], input=text
+        )
+    except (ConnectTimeoutError, EndpointConnectionError):
+        raise
+    except BotoCoreError as error:
+        raise broken(text, f"no answer of Step Functions ({type(error).__name__})") from error
     if ended["status"] != "SUCCEEDED":
-        raise CallFailedError(f"the execution {ended['executionArn']} is {ended['status']}")
+        told = f"the execution {ended['executionArn']} is {ended['status']}"
+        raise CallFailedError(told) if is_unsent(ended.get("cause", "")) else broken(text, told)
     judge(json.loads(ended["output"]))
 
 
@@ -86,6 +94,24 @@ def judge(outcome: dict[str, Any]) -> None:
     if error.get("code") in HOPELESS or not (error or gave_up or is_for_now(outcome["status"])):
         raise RefusedError(told)
     raise CallFailedError(f"{told}, after {outcome['attempts']} attempts ({gave_up or 'error'})")
+
+
+def broken(text: str, told: str) -> Exception:
+    """Return with what a message ends of whose call nobody knows whether it was sent."""
+    call = json.loads(text)["call"]
+    if "idempotency_key" in call or call.get("method", "GET") in os.environ["CALLS_REPEATED"].split():
+        return CallFailedError(told)
+    return RefusedError(f"{told}, and without an idempotency key the call is not sent again")
+
+
+def is_unsent(cause: str) -> bool:
+    """Whether an execution that failed says that it called nobody."""
+    try:
+        told = json.loads(cause)
+        progress = told["progress"] or {}
+        return not (told["losses"] or progress.get("attempts") or progress.get("followed"))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
 
 
 def is_for_now(status: int) -> bool:

@@ -1,38 +1,38 @@
 """One attempt at a call: whether it may be made now, what came of it, and what follows."""
 
 import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from sluice.retrier.rules import Rules
 from sluice.retrier.targets import ForbiddenTargetError, Target
 
 from . import calls, outcomes, signals
-from .budget import Budget, BudgetUnavailableError, Go, Hold, Reason
+from .budget import SPREAD_SECONDS, BudgetUnavailableError, Go, Hold, Reason
 from .calls import Call, InvalidCallError, SecretValue
 from .diary import Diary
 from .outcomes import Code, GaveUp
-from .progress import Progress
-from .secret_values import SecretUnavailableError, SecretValues
-from .upstream import Admit, ResponseTooLargeError, TooManyRedirectsError, UntrustedUpstreamError
+from .progress import REDIRECTED, Progress
+from .redirects import LARGEST_REDIRECTS, MOST_REDIRECTS, TooManyRedirectsError, followed
+from .secret_values import SecretUnavailableError
+from .shared import Shared
+from .upstream import ResponseTooLargeError, UntrustedUpstreamError
 from .verdicts import Json, Next, verdict
 from .wire import Answer, Failure, Request, Trouble
+from .world import World
 
 INSIDE_SECONDS = 1.0
 """Shorter waits are slept here: a state machine waits for whole seconds."""
 EARLY_SECONDS = 0.6
 """How much sooner than it need be a call comes back from a wait, and sleeps: a function may have to start."""
-SPREAD_SECONDS = 0.25
-"""By how much calls are spread that were told to wait for one moment."""
 STALE_SECONDS = 0.2
 """A call that comes later than this after its slot takes another: all that are late would come at once."""
+UNKNOWN_SECONDS = 10.0
+"""How long a call waits where nobody knows whether its redirect may be followed. Each wait is some ten events
+of the 25,000 that an execution has ("Step Functions quotas")."""
 LEAST_SECONDS = 0.05
 """With less time than this before the deadline an attempt is not worth beginning."""
-REDIRECTED = "redirect"
-"""What the history says of an attempt whose redirect may not be followed yet."""
 NO_TIME = "no time is left for an attempt"
 SERVER_ERROR = 500
 LAST_OK = 399
@@ -55,38 +55,18 @@ HELD = {
     Reason.BUDGET: (GaveUp.BUDGET, Code.BUDGET, "all calls until the deadline are promised to others"),
     Reason.CIRCUIT: (GaveUp.CIRCUIT, Code.CIRCUIT, "the upstream failed too often, and is left alone"),
     Reason.PAUSE: (GaveUp.PAUSE, Code.PAUSED, "the upstream asked for no calls until after the deadline"),
+    Reason.UNKNOWN: (GaveUp.DEADLINE, Code.FAILED, "nobody knows whether the upstream may be called"),
 }
 
 
-class Sender(Protocol):
-    """What sends requests, as `upstream.Client` does."""
-
-    async def send(
-        self, request: Request, timeout_seconds: float, admit: Admit | None = None
-    ) -> Answer | Failure:
-        """Send a request and return what came of it."""
-
-
-@dataclass(frozen=True)
-class World:
-    """What attempts depend on, beside the rules."""
-
-    client: Sender
-    budget: Budget
-    secrets: SecretValues
-    diary: Diary
-    now: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    chance: Callable[[], float] = random.random
-
-
 class HeldOnTheWayError(Exception):
-    """A call was redirected to an upstream that may not be called now."""
+    """A call was redirected to an upstream whose turn is not soon."""
 
-    def __init__(self, hold: Hold) -> None:
-        """Keep why, and until when."""
-        super().__init__(hold.reason.value)
-        self.hold = hold
+    def __init__(self, upstream: str, admission: Go | Hold) -> None:
+        """Keep who it is, and when it may be called."""
+        super().__init__(upstream)
+        self.upstream = upstream
+        self.admission = admission
 
 
 class Attempt:
@@ -108,9 +88,8 @@ class Attempt:
         self._call: Call = calls.parse(event["call"], rules)
         self._upstream = self._call.target.origin
         self._deadline = self._progress.began + self._call.policy.deadline_seconds
+        self._shared = Shared(world, self._egress)
         self._oversize: ResponseTooLargeError | None = None
-        self._probing = set[str]()
-        """Of which upstreams this attempt finds out whether they are well again."""
         self._slept = 0.0
         """Seconds that it waited to follow redirects."""
 
@@ -123,15 +102,14 @@ class Attempt:
         if not await self._rested():
             return self._wait_until(self._progress.resume_at)
         request = await asyncio.to_thread(self._request)
+        self._upstream = request.target.origin
         if self._world.now() > self._deadline - LEAST_SECONDS:
             return self._give_up(GaveUp.DEADLINE, Code.DEADLINE, NO_TIME)
-        admission = await self._admitted()
-        if isinstance(admission, Hold):
-            return self._held(admission)
-        if come_again := self._out_of_step(admission):
-            return come_again
+        admission = await self._admitted(request.target)
+        if isinstance(admission, Hold) or not self._is_now(admission):
+            return self._later(admission)
         await self._sleep_until(admission.at)
-        return await self._send(request, probe=admission.probe)
+        return await self._send(request)
 
     async def _rested(self) -> bool:
         """Sleep what the state machine's wait left over; false where another wait of its own is due."""
@@ -142,51 +120,39 @@ class Attempt:
         self._progress.resume(self._world.now())
         return True
 
-    async def _admitted(self) -> Go | Hold:
-        """Return whether the call may be made now or later, keeping the slot that it has."""
-        now = self._world.now()
-        slot, self._progress.slot = self._progress.slot, None
-        if slot is not None and now - slot < STALE_SECONDS:
-            held = await asyncio.to_thread(self._world.budget.standing, self._upstream, self._egress, now)
-            return held or Go(slot)
-        return await self._admit(self._call.target)
-
-    async def _admit(self, target: Target) -> Go | Hold:
-        """Ask the budget of an upstream for a slot."""
-        now, latest = self._world.now(), self._deadline - LEAST_SECONDS
-        return await asyncio.to_thread(
-            self._world.budget.admit, target.origin, self._egress, target.upstream.pace, now, latest
-        )
-
-    async def _admit_redirect(self, target: Target) -> None:
-        """Wait for the turn of a redirect, which is a call like any other.
+    async def _admitted(self, target: Target) -> Go | Hold:
+        """Return whether a call may be made now or later, keeping the slot that it has.
 
         Raises:
-            HeldOnTheWayError: if that is not soon.
+            BudgetUnavailableError: if nobody knows, and nothing was sent yet.
         """
-        if target.origin in self._probing:
-            # It is this call that finds out.
-            return
-        admission = await self._admit(target)
-        if isinstance(admission, Hold):
-            raise HeldOnTheWayError(admission)
-        left = admission.at - self._world.now()
-        if left > INSIDE_SECONDS:
-            raise HeldOnTheWayError(Hold(admission.at, Reason.BUDGET))
-        if admission.probe:
-            self._probing.add(target.origin)
-        self._slept += max(0.0, left)
-        await self._sleep_until(admission.at)
-
-    def _out_of_step(self, admission: Go) -> Json | None:
-        """Return that the call comes again if its slot is some time ahead, or over; nothing if it is now."""
         now = self._world.now()
-        if admission.at - now > INSIDE_SECONDS:
-            self._progress.slot = admission.at
-            self._tell_held(Reason.BUDGET, admission.at)
-            return self._wait_until(admission.at)
-        stale = now - admission.at > STALE_SECONDS and not admission.probe
-        return self._wait_until(now) if stale else None
+        slot, self._progress.slot = self._progress.slot, None
+        try:
+            if slot is not None and now - slot < STALE_SECONDS:
+                return await self._shared.standing(target.origin) or Go(slot)
+            return await self._shared.admit(target, self._deadline - LEAST_SECONDS)
+        except BudgetUnavailableError as error:
+            if not self._progress.followed:
+                raise
+            self._world.diary.troubled("a redirect is not followed yet", error)
+            return Hold(now + UNKNOWN_SECONDS, Reason.UNKNOWN)
+
+    def _is_now(self, turn: Go) -> bool:
+        """Whether a turn is neither some time ahead nor over."""
+        ahead = turn.at - self._world.now()
+        return ahead <= INSIDE_SECONDS and (turn.probe or ahead >= -STALE_SECONDS)
+
+    def _later(self, admission: Go | Hold) -> Json:
+        """Return that the call comes again: for the slot that it has, or once it may ask for another."""
+        now = self._world.now()
+        if isinstance(admission, Hold):
+            return self._held(admission)
+        if admission.at < now:
+            return self._wait_until(now)
+        self._progress.slot = admission.at
+        self._tell_held(Reason.BUDGET, admission.at)
+        return self._wait_until(admission.at)
 
     def _held(self, hold: Hold) -> Json:
         """Wait for what keeps the call, or go another way; give up where that takes too long."""
@@ -198,23 +164,24 @@ class Attempt:
         self._tell_held(hold.reason, until)
         return self._wait_until(until)
 
-    async def _send(self, request: Request, *, probe: bool) -> Json:
+    async def _send(self, request: Request) -> Json:
         """Send the request, and tell all callers what came of it."""
         began = self._world.now()
         seconds = min(self._call.timeout_seconds, self._deadline - began)
         if seconds < LEAST_SECONDS:
+            await self._shared.not_called()
             return self._give_up(GaveUp.DEADLINE, Code.DEADLINE, NO_TIME)
-        self._probing = {self._upstream} if probe else set()
         try:
-            result = await self._world.client.send(request, seconds, self._admit_redirect)
+            result = await self._world.client.send(request, seconds, self._follow)
         except HeldOnTheWayError as error:
-            await self._tell_circuits(self._upstream, failed=False)
-            return self._held_on_the_way(error.hold, began)
+            await self._shared.answered(self._upstream, failed=False)
+            self._upstream = error.upstream
+            return self._later(error.admission)
         except tuple(OWN) as error:
             # Where a call leads is its caller's doing, and opens no circuit for others.
             untrusted = error if isinstance(error, UntrustedUpstreamError) else None
             whose = untrusted.origin if untrusted else self._upstream
-            await self._tell_circuits(whose, failed=untrusted is not None)
+            await self._shared.answered(whose, failed=untrusted is not None)
             self._tell_attempt({"failure": _code(error).value}, "AttemptsFailed", began)
             if isinstance(error, ResponseTooLargeError) and self._is_tried_again(error.answer):
                 self._oversize = error
@@ -222,30 +189,32 @@ class Attempt:
             self._progress.note(began, self._egress, failure=_code(error).value)
             raise
         failed = None if self._says_nothing(result, seconds) else _is_failure(result)
-        await self._tell_circuits(result.origin or self._upstream, failed=failed)
+        await self._shared.answered(result.origin or self._upstream, failed=failed)
         self._tell_attempt(_told(result), _metric(result), began)
         return await self._after(result, began)
 
-    async def _tell_circuits(self, origin: str, *, failed: bool | None) -> None:
-        """Report who has answered, or not; and that others who were to be found out sent elsewhere."""
-        for each in self._probing - {origin}:
-            await self._report(each, failed=False, probe=True)
-        await self._report(origin, failed=failed, probe=origin in self._probing)
+    async def _follow(self, target: Target, status: int) -> None:
+        """Wait for the turn of a redirect, which is a call like any other.
 
-    def _held_on_the_way(self, hold: Hold, began: float) -> Json:
-        """Begin anew once a redirect may be followed, if the call may be sent again."""
-        self._progress.note(began, self._egress, failure=REDIRECTED)
-        _, code, message = HELD[hold.reason]
-        if not self._call.repeatable:
-            return self._give_up(GaveUp.METHOD, code, message)
-        if self._progress.attempts >= self._call.policy.attempts:
-            return self._give_up(GaveUp.ATTEMPTS, code, message)
-        return self._held(hold)
+        Raises:
+            HeldOnTheWayError: if that is not soon.
+        """
+        self._progress.followed.append({"status": status, "url": target.url})
+        if len(self._progress.followed) > MOST_REDIRECTS:
+            raise TooManyRedirectsError
+        if len(json.dumps(self._progress.followed)) > LARGEST_REDIRECTS:
+            raise TooManyRedirectsError("to URLs that are too long to be carried")
+        admission = await self._admitted(target)
+        if isinstance(admission, Hold) or not self._is_now(admission):
+            raise HeldOnTheWayError(target.origin, admission)
+        self._slept += max(0.0, admission.at - self._world.now())
+        await self._sleep_until(admission.at)
 
     def _says_nothing(self, result: Answer | Failure, seconds: float) -> bool:
         """Whether a result says nothing of the upstream's health: its caller gave it little time."""
         late = isinstance(result, Failure) and result.trouble is Trouble.TIMEOUT
-        return late and seconds - self._slept < self._rules.timeout_seconds
+        enough = min(self._rules.timeout_seconds, self._rules.deadline_seconds / 2)
+        return late and seconds - self._slept < enough
 
     def _is_tried_again(self, result: Answer | Failure) -> bool:
         policy = self._call.policy
@@ -254,7 +223,7 @@ class Attempt:
         return result.trouble.value in policy.failures
 
     def _request(self) -> Request:
-        """Return what is sent, with its secrets in place.
+        """Return what is sent, with its secrets in place, and to where it was redirected before.
 
         Raises:
             SecretUnavailableError: if one of them cannot be read.
@@ -266,26 +235,10 @@ class Attempt:
         private = frozenset(
             name for name, value in self._call.headers.items() if isinstance(value, SecretValue)
         )
-        return Request(self._call.method, self._call.target, values, self._call.body, private)
-
-    async def _report(self, upstream: str, *, failed: bool | None, probe: bool) -> None:
-        """Count the call for the circuit, unless it says nothing.
-
-        What cannot be counted is no reason to lose an answer.
-        """
-        budget, opened = self._world.budget, False
-        try:
-            if failed is not None:
-                opened = await asyncio.to_thread(
-                    budget.report, upstream, self._world.now(), failed=failed, probe=probe
-                )
-            elif probe:
-                await asyncio.to_thread(budget.release, upstream)
-        except BudgetUnavailableError as error:
-            self._world.diary.troubled("the circuit was not told", error)
-        else:
-            if opened:
-                self._world.diary.opened(upstream)
+        request = Request(self._call.method, self._call.target, values, self._call.body, private)
+        for each in self._progress.followed:
+            request = followed(request, each["status"], each["url"], self._rules)
+        return request
 
     async def _after(self, result: Answer | Failure, began: float | None = None) -> Json:
         """Return what follows from a result: the end, or another attempt."""
@@ -311,16 +264,11 @@ class Attempt:
         """Return for how long the upstream wants no call, and let all callers know."""
         if isinstance(result, Failure):
             return None
-        now = self._world.now()
-        asked = signals.told_to_wait(result.status, result.headers, now)
+        asked = signals.told_to_wait(result.status, result.headers, self._world.now())
         shared = min(asked or 0.0, self._rules.shared_pause_seconds)
         if shared:
-            whose = None if self._everywhere(result) else self._egress
-            try:
-                upstream = result.origin or self._upstream
-                await asyncio.to_thread(self._world.budget.pause, upstream, whose, now + shared, now)
-            except BudgetUnavailableError as error:
-                self._world.diary.troubled("other callers were not told of a pause", error)
+            upstream = result.origin or self._upstream
+            await self._shared.pause(upstream, shared, everywhere=self._everywhere(result))
         return asked
 
     def _everywhere(self, result: Answer) -> bool:
@@ -383,13 +331,23 @@ class Attempt:
         self, gave_up: GaveUp, code: Code, message: str, *, retry_after: float | None = None
     ) -> Json:
         """End without an answer of this attempt; the state machine puts an earlier one in its place."""
+        if self._abandoned() and not self._call.repeatable:
+            gave_up = GaveUp.METHOD
         outcome = outcomes.outcome(self._progress, ok=False, gave_up=gave_up)
         self._tell_end("CallsGivenUp", gave_up.value)
         told = outcomes.error(code, message, retry_after=retry_after)
         return verdict(Next.FALL_BACK, outcome={**outcome, "error": told})
 
+    def _abandoned(self) -> bool:
+        """Count an attempt that was sent and waits to follow a redirect, if there is one."""
+        waits = bool(self._progress.followed)
+        if waits:
+            self._progress.note(self._world.now(), self._egress, failure=REDIRECTED)
+        return waits
+
     def refuse(self, error: Exception) -> Json:
         """End with an error of ours, whatever an attempt before has brought."""
+        self._abandoned()
         return refusal(self._progress, error, self._world.diary)
 
     def _tell_attempt(self, result: Json, metric: str, began: float) -> None:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 ID, EXPIRES = "id", "expires"
 NEXT, OPEN, PROBE = "next", "open_until", "probe_until"
 WINDOW, CALLS, FAILURES = "window", "calls", "failures"
-PAUSE, EVERYWHERE = "pause_", "everywhere"
+PAUSE, EVERYWHERE = "pause_", "*"
+"""No egress is called ``*``."""
 KEPT_SECONDS = 7 * 24 * 60 * 60
 """After this long without a call an upstream is as good as new."""
 LONGEST_PAUSE_MS = 24 * 60 * 60 * MS
@@ -58,6 +59,8 @@ class Reason(StrEnum):
     """The upstream asked for it."""
     CIRCUIT = "circuit"
     """The upstream has failed too often."""
+    UNKNOWN = "unknown"
+    """The table cannot be asked."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Budget:
         self._spread = spread
 
     def admit(self, upstream: str, egress: str, pace: Pace | None, now: float, latest: float) -> Admission:
-        """Return when a call may be made, and take the slot for it.
+        """Return when a call may be made, and take the slot for it; a probe has none, and is made at once.
 
         Args:
             upstream: whose budget.
@@ -202,7 +205,7 @@ class Budget:
             return None
         after = until / MS + self._spread() * SPREAD_SECONDS
         reason = Reason.CIRCUIT if until == opened else Reason.PAUSE
-        return Hold(after, reason, everywhere=until != here)
+        return Hold(after, reason, everywhere=until in {opened, everywhere})
 
     def _opened(self, item: Item) -> int | None:
         """Return until when the circuit is open, or waits for a probe; nothing while it is closed."""

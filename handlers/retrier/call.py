@@ -13,11 +13,12 @@ from botocore.config import Config
 
 from sluice.retrier import rules
 
-from .attempt import World, attempt
+from .attempt import attempt
 from .budget import Budget
 from .diary import Diary
 from .secret_values import SecretValues
 from .upstream import Client
+from .world import World
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.retrier import targets
-from sluice.retrier.rules import Rules
+from sluice.retrier.rules import METHODS, Rules
 from sluice.retrier.targets import ForbiddenTargetError, Target
 
 LARGEST_CALL = 200 * 1024
 """Bytes of a call as JSON. A state machine carries 256 KiB, with what we add ("Step Functions quotas")."""
 KEYS = ("method", "url", "headers", "body", "body_base64", "timeout_seconds", "idempotency_key", "retry")
 RETRY_KEYS = ("statuses", "failures", "attempts", "deadline_seconds", "base_seconds", "cap_seconds")
-METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 """A header's name (RFC 9110, 5.6.2)."""
 VALUE = re.compile(r"[\x20-\x7e\t]*")
@@ -74,7 +73,6 @@ class Call:
     headers: Mapping[str, str | SecretValue]
     body: bytes | None
     timeout_seconds: float
-    idempotency_key: str | None
     policy: Policy
     repeatable: bool
     """Whether it may be sent again: by its method, or since it has an idempotency key."""
@@ -104,7 +102,6 @@ def parse(given: object, rules: Rules) -> Call:
         headers=headers,
         body=_body(given),
         timeout_seconds=given.get("timeout_seconds", rules.timeout_seconds),
-        idempotency_key=key,
         policy=_policy(given.get("retry", {}), rules),
         repeatable=key is not None or method in rules.methods,
     )
@@ -123,12 +120,17 @@ def _problems(given: Given, rules: Rules) -> Iterable[str]:
     if not (isinstance(key, str) and KEY.fullmatch(key)):
         yield "idempotency_key: 1 to 255 visible ASCII characters"
     yield from _retry_problems(given.get("retry", {}), rules)
-    if _size(given) > LARGEST_CALL:
-        yield f"the call: at most {LARGEST_CALL} bytes as JSON"
+    yield from _size_problems(given)
 
 
-def _size(given: Given) -> int:
-    return len(json.dumps(given))
+def _size_problems(given: Given) -> Iterable[str]:
+    try:
+        size = len(json.dumps(given))
+    except RecursionError:
+        yield "the call: nested less deep"
+    else:
+        if size > LARGEST_CALL:
+            yield f"the call: at most {LARGEST_CALL} bytes as JSON"
 
 
 def _unknown(given: Given, known: Sequence[str], prefix: str) -> Iterable[str]:

@@ -12,8 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 
 from . import outcomes
 from .outcomes import Code, Json
-from .progress import Progress
+from .progress import REDIRECTED, Progress
 from .replies import Refusal, Reply, answer, reply
+from .wire import Trouble
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -186,9 +187,15 @@ def _ended(execution: Mapping[str, Any]) -> Json:
     code = Code.DEADLINE if execution["status"] == "TIMED_OUT" else Code.FAILED
     message = "the call did not end in time" if code is Code.DEADLINE else "the call could not be carried out"
     try:
-        known = Progress.read(0.0, json.loads(execution["cause"])["progress"])
+        told = json.loads(execution["cause"])
+        known = Progress.read(0.0, told["progress"])
+        lost = bool(told["losses"])
     except (KeyError, TypeError, ValueError):
-        known = Progress(0.0)
+        known, lost = Progress(0.0), False
+    if lost or known.followed:
+        # Of several that are lost in a row only the first can have called: the others were to tell of it.
+        known.attempts += 1
+        known.history.append({"failure": Trouble.LOST.value if lost else REDIRECTED})
     return {**outcomes.outcome(known, ok=False), "error": outcomes.error(code, message)}
 
 

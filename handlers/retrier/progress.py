@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+REDIRECTED = "redirect"
+"""What the history says of an attempt whose redirect could not be followed in time."""
+
 Json = dict[str, Any]
 
 
@@ -24,7 +27,9 @@ class Progress:
     resume_at: float = 0.0
     """Until when it waits."""
     slot: float | None = None
-    """When the next attempt may be made, which is reserved for it."""
+    """When the next attempt may be made, or go on, which is reserved for it."""
+    followed: list[Json] = field(default_factory=list)
+    """The redirects behind which an attempt goes on: ``status`` and ``url`` of each."""
 
     @classmethod
     def read(cls, began: float, given: Mapping[str, Any] | None) -> "Progress":
@@ -38,6 +43,7 @@ class Progress:
     def note(self, at: float, egress: str, **result: object) -> None:
         """Count an attempt and what came of it."""
         self.attempts += 1
+        self.followed.clear()
         self.history.append({"at": round(at - self.began, 2), "egress": egress, **result})
 
     def pause(self, now: float, until: float) -> None:

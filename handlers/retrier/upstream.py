@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from http import HTTPStatus
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -16,23 +15,16 @@ from sluice.retrier import targets
 from sluice.retrier.rules import Rules
 from sluice.retrier.targets import ForbiddenTargetError, Network, Target
 
+from .redirects import MOST_REDIRECTS, REDIRECTS, TooManyRedirectsError, followed
 from .wire import Answer, Failure, Request, Trouble
 
 LARGEST_BODY = 150 * 1024
 """Bytes of an answer's body. As Base64 in JSON, with what is beside it, a state machine can carry it."""
-MOST_REDIRECTS = 5
 CHUNK = 64 * 1024
-ELSEWHERE = ("accept", "content-")
-"""How the headers begin that follow a redirect to another origin: any other may hold what is secret."""
-MOVED = {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND}
-REDIRECTS = {*MOVED, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
 USER_AGENT = "sluice-retrier"
 
-Admit = Callable[[Target], Awaitable[None]]
-
-
-class TooManyRedirectsError(Exception):
-    """An upstream redirects again and again."""
+Admit = Callable[[Target, int], Awaitable[None]]
+"""What is asked before a redirect is followed: where to, and with which status."""
 
 
 class ResponseTooLargeError(Exception):
@@ -102,8 +94,7 @@ class Client:
 
     def __init__(self, rules: Rules) -> None:
         """Say whom it may call."""
-        self._upstreams = rules.upstreams
-        self._idempotency_header = rules.idempotency_header
+        self._rules = rules
         self._private = targets.networks(rules.private_networks)
         self._session: aiohttp.ClientSession | None = None
 
@@ -130,14 +121,15 @@ class Client:
             location = answer.headers.get("location") if isinstance(answer, Answer) else None
             if isinstance(answer, Failure) or location is None or answer.status not in REDIRECTS:
                 return answer
-            request = self._follow(request, answer.status, location)
+            request = followed(request, answer.status, location, self._rules)
             step = (request.method, request.target.url)
-            if step in seen or len(seen) > MOST_REDIRECTS:
-                circle = "in a circle" if step in seen else f"more than {MOST_REDIRECTS} times"
-                raise TooManyRedirectsError(f"the upstream redirects {circle}")
+            if step in seen:
+                raise TooManyRedirectsError("in a circle")
+            if len(seen) > MOST_REDIRECTS:
+                raise TooManyRedirectsError
             seen.add(step)
             if admit is not None:
-                await admit(request.target)
+                await admit(request.target, answer.status)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -191,24 +183,6 @@ class Client:
         if not targets.may_connect(host, self._private):
             raise ForbiddenTargetError(f"{host} is no address that may be connected to")
         return socket.socket(family, kind, protocol)
-
-    def _follow(self, request: Request, status: int, location: str) -> Request:
-        """Return the request that a redirect asks for (RFC 9110, 15.4)."""
-        target = targets.redirected(request.target, location, self._upstreams)
-        headers = dict(request.headers)
-        if target.origin != request.target.origin:
-            kept = {self._idempotency_header, "user-agent"} - request.private
-            headers = {
-                name: value
-                for name, value in headers.items()
-                if name in kept or (name.startswith(ELSEWHERE) and name not in request.private)
-            }
-        read = status == HTTPStatus.SEE_OTHER and request.method not in {"GET", "HEAD"}
-        if read or (status in MOVED and request.method == "POST"):
-            about_body = {name for name in headers if name.startswith("content-")}
-            headers = {name: value for name, value in headers.items() if name not in about_body}
-            return replace(request, method="GET", target=target, headers=headers, body=None)
-        return replace(request, target=target, headers=headers)
 
 
 async def _read(response: aiohttp.ClientResponse, answer: Answer) -> bytes:

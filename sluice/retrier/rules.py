@@ -8,6 +8,8 @@ from typing import Any
 FILE = "rules.json"
 """Where a function finds its rules, beside its code."""
 MS = 1000
+METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH")
+"""What a call may be."""
 STARTING_SECONDS = 15
 """What a call's execution takes beside the call: functions start, and what was not run is run again."""
 LATENESS_MS = 50

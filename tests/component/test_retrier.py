@@ -6,6 +6,7 @@ import pulumi
 import pytest
 
 from components import InvalidArgsError, LayerBuildError, Retrier
+from components.retrier_args import calls_from_queue
 from sluice.retrier import rules
 
 from .cases import CALLERS, FUNCTION_ARN, KEY, RETRIER_ARGS, SECRET_ARN, planned
@@ -367,8 +368,6 @@ def test_every_function_of_ours_has_the_same_rules_in_its_archive() -> None:
     assert told.failures == ("connection", "timeout")
     assert (told.attempts, told.deadline_seconds, told.shared_pause_seconds) == (8, 120, 120)
     assert told.idempotency_header == "x-request-key"
-    assert told.circuit is not None
-    assert told.circuit.probe_seconds == told.timeout_seconds + rules.STARTING_SECONDS
 
 
 def test_the_functions_share_one_layer_and_are_as_large_as_asked() -> None:
@@ -446,17 +445,16 @@ def consumer_args(**args: object) -> Values:
 
 def test_a_consumer_gets_the_code_that_makes_calls_and_may_start_the_state_machine() -> None:
     plan = plain()
-    given = consumer_args()
-    assert given["environment"] == {"CALLS_STATE_MACHINE": arn_of(plan, "unit-machine")}
+    given = consumer_args(deadline_seconds=45)
+    assert given["environment"] == {
+        "CALLS_STATE_MACHINE": arn_of(plan, "unit-machine"),
+        "CALLS_REPEATED": "GET HEAD OPTIONS PUT DELETE",
+    }
     assert given["policy_arns"] == [arn_of(plan, "unit-start-policy")]
     assert (Path(given["code"]) / "queued_calls.py").is_file()
     assert given["entry"] == "queued_calls:record_handler"
-    assert given["batch_size"] == 1
-    assert given["timeout_seconds"] == 90
-    assert given["idempotency"] == {
-        "key": "powertools_json(body).idempotency_key || messageId",
-        "payload": "powertools_json(body).[method, url, headers, body, body_base64]",
-    }
+    args: Any = {**RETRIER_ARGS, "deadline_seconds": 45}
+    assert given.items() >= calls_from_queue(args).items()
 
 
 def test_no_consumer_makes_calls_that_nobody_waits_for() -> None:

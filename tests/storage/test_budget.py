@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +27,8 @@ from handlers.retrier.budget import (
     Hold,
     Reason,
 )
-from local.emulator import ACCESS_KEY, free_port
-from sluice.retrier.rules import LATENESS_MS, MS, Circuit, Pace
+from local.emulator import ACCESS_KEY
+from sluice.retrier.rules import MS, Circuit, Pace
 
 from . import backends
 
@@ -132,28 +133,8 @@ def at_once(do: Callable[[int], Any], count: int) -> list[Any]:
         return list(pool.map(begin, range(count)))
 
 
-@given(st.integers(1, 10_000), st.integers(1, 86_400), st.integers(1, 1_000))
-def test_a_pace_has_whole_milliseconds_and_is_never_faster_than_what_is_allowed(
-    calls: int, seconds: int, burst: int
-) -> None:
-    pace = Pace(calls, seconds, burst)
-    window = seconds * MS + LATENESS_MS
-    assert (pace.step_ms - 1) * calls < window <= pace.step_ms * calls, "and no slower than that takes"
-    assert pace.tolerance_ms == (burst - 1) * pace.step_ms
-
-
 def test_slots_of_one_pace_are_evenly_spaced(shared: Shared) -> None:
     assert slots(shared.budget(), 12) == evenly(*range(12))
-
-
-def test_a_pace_that_does_not_divide_evenly_is_rounded_to_the_slower(shared: Shared) -> None:
-    pace = Pace(7, 1, 1)
-    assert slots(shared.budget(), 3, pace) == [0.0, pace.step_ms / MS, 2 * pace.step_ms / MS]
-
-
-def test_a_window_that_begins_with_a_late_call_holds_no_more_than_is_allowed(shared: Shared) -> None:
-    first, *others = slots(shared.budget(), 2 * TEN.calls)
-    assert sum(each < first + LATENESS_MS / MS + TEN.seconds for each in [first, *others]) <= TEN.calls
 
 
 def test_a_burst_comes_at_once_and_what_follows_is_evenly_spaced(shared: Shared) -> None:
@@ -308,6 +289,12 @@ def test_a_pause_holds_calls_without_a_pace_too(shared: Shared) -> None:
     budget = shared.budget()
     budget.pause(UPSTREAM, HERE, NOW + 5, NOW)
     assert isinstance(admit(budget, pace=None), Hold)
+
+
+def test_no_name_of_an_egress_stands_for_all(shared: Shared) -> None:
+    budget = shared.budget()
+    budget.pause(UPSTREAM, "everywhere", NOW + 9, NOW)
+    assert budget.standing(UPSTREAM, "another", NOW) is None
 
 
 @pytest.mark.parametrize(("here", "everywhere"), [(9, 5), (5, 9)])
@@ -629,13 +616,21 @@ def test_a_table_that_is_not_there_is_a_budget_that_is_unavailable(
         call(Budget(budgets_client, "no-such-table", CIRCUIT))
 
 
+@pytest.fixture(scope="module")
+def unanswered_client() -> "Iterator[DynamoDBClient]":
+    """A client of a port that is taken, and on which nobody listens."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        with closing(backends.client_of(f"http://127.0.0.1:{taken.getsockname()[1]}", ACCESS_KEY)) as client:
+            yield client
+
+
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_dynamodb_that_does_not_answer_is_a_budget_that_is_unavailable(
-    call: Callable[[Budget], object],
+    unanswered_client: "DynamoDBClient", call: Callable[[Budget], object]
 ) -> None:
-    client = backends.client_of(f"http://127.0.0.1:{free_port()}", ACCESS_KEY)
-    with closing(client), pytest.raises(BudgetUnavailableError, match="EndpointConnectionError"):
-        call(Budget(client, "budgets", CIRCUIT))
+    with pytest.raises(BudgetUnavailableError, match="EndpointConnectionError"):
+        call(Budget(unanswered_client, "budgets", CIRCUIT))
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])

@@ -10,9 +10,11 @@ from typing import Any
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from components.retrier_args import QUEUED_CALLS
+from components.retrier_args import QUEUED_CALLS, REPEATED
+from handlers.retrier import machines, outcomes
+from handlers.retrier.outcomes import GaveUp
 
 from .consumer_records import record
 
@@ -62,6 +64,7 @@ def code(aws: StepFunctions, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(QUEUED_CALLS)
     monkeypatch.setattr(boto3, "client", lambda *_, **__: aws)
     monkeypatch.setenv("CALLS_STATE_MACHINE", MACHINE)
+    monkeypatch.setenv("CALLS_REPEATED", " ".join(REPEATED))
     monkeypatch.delitem(sys.modules, "queued_calls", raising=False)
     return importlib.import_module("queued_calls")
 
@@ -182,12 +185,81 @@ def test_a_call_that_failed_for_now_comes_again(code: ModuleType, aws: StepFunct
     assert "after 2 attempts" in str(found)
 
 
+POST = {"url": URL, "method": "POST"}
+REPEATABLE = [{"url": URL}, {**POST, "idempotency_key": "k-1"}, {"url": URL, "method": "PUT"}]
+CALLED_NOBODY = json.dumps({"error": "Lambda.TooManyRequestsException", "progress": None, "losses": 0})
+MAY_HAVE_CALLED = [
+    "",
+    "null",
+    "no JSON",
+    json.dumps({"error": "Sandbox.Timedout", "progress": None, "losses": 1}),
+    json.dumps({"error": "Lambda.TooManyRequestsException", "progress": {"attempts": 1}, "losses": 0}),
+    json.dumps(
+        {
+            "error": "Lambda.TooManyRequestsException",
+            "progress": {"attempts": 0, "followed": [{"status": 303, "url": URL}]},
+            "losses": 0,
+        }
+    ),
+]
+
+
 @pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
+@pytest.mark.parametrize("call", REPEATABLE, ids=str)
 def test_an_execution_that_broke_lets_its_message_come_again(
-    code: ModuleType, aws: StepFunctions, status: str
+    code: ModuleType, aws: StepFunctions, call: Json, status: str
 ) -> None:
     aws.ended = {"status": status, "error": "CallFailed"}
-    assert isinstance(error_of(code), code.CallFailedError)
+    assert isinstance(error_of(code, call), code.CallFailedError)
+
+
+@pytest.mark.parametrize("cause", MAY_HAVE_CALLED)
+def test_an_execution_that_broke_and_may_have_sent_what_may_not_be_sent_twice_is_the_last(
+    code: ModuleType, aws: StepFunctions, cause: str
+) -> None:
+    aws.ended = {"status": "FAILED", "error": "CallFailed", "cause": cause}
+    found = error_of(code, POST)
+    assert isinstance(found, code.RefusedError)
+    assert "idempotency key" in str(found)
+
+
+def test_an_execution_that_called_nobody_lets_any_message_come_again(
+    code: ModuleType, aws: StepFunctions
+) -> None:
+    aws.ended = {"status": "FAILED", "error": "CallFailed", "cause": CALLED_NOBODY}
+    assert isinstance(error_of(code, POST), code.CallFailedError)
+
+
+def test_what_is_sent_again_is_what_the_retrier_says(
+    code: ModuleType, aws: StepFunctions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.ended = {"status": "TIMED_OUT"}
+    monkeypatch.setenv("CALLS_REPEATED", "POST")
+    assert isinstance(error_of(code, POST), code.CallFailedError)
+    assert isinstance(error_of(code, {"url": URL}), code.RefusedError)
+
+
+def test_no_answer_of_step_functions_leaves_open_what_came_of_a_call(
+    code: ModuleType, aws: StepFunctions
+) -> None:
+    aws.problem = ReadTimeoutError(endpoint_url="https://states.example.com")
+    assert isinstance(error_of(code, {"url": URL}), code.CallFailedError)
+    assert isinstance(error_of(code, POST), code.RefusedError)
+
+
+def test_step_functions_that_cannot_be_reached_have_called_nobody(
+    code: ModuleType, aws: StepFunctions
+) -> None:
+    aws.problem = EndpointConnectionError(endpoint_url="https://states.example.com")
+    with pytest.raises(EndpointConnectionError):
+        take(code, POST)
+
+
+def test_what_the_code_knows_of_outcomes_is_what_the_retrier_says(code: ModuleType) -> None:
+    """It is in an archive of its own."""
+    assert {*code.NOT_TO_BE_MADE, *code.HOPELESS} <= {*outcomes.Code}
+    assert code.FOR_NOW == machines.FOR_NOW
+    assert "method" in {*GaveUp}
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pulumi
@@ -133,21 +134,17 @@ def test_an_origin_is_a_scheme_a_host_and_perhaps_a_port(origin: str) -> None:
         *("https://API.example.com", "HTTPS://api.example.com", "https://ann:x@api.example.com"),
         *("https://api..example.com", "https://-api.example.com", "https://api.*.example.com"),
         *("https://api.example.com:", "https://api.example.com:0", "https://api.example.com:080"),
-        *("https://api.example.com:100000", f"{ORIGIN}\n", f" {ORIGIN}", 5, None),
+        *("https://api.example.com:65536", "https://api.example.com:99999", "https://api.example.com:100000"),
+        *("https://[1]", "https://[::::]", "https://[1:2]:8443", f"{ORIGIN}\n", f" {ORIGIN}", 5),
     ],
 )
-def test_what_is_no_origin_is_refused(origin: object) -> None:
-    assert set(paths(upstreams=[{"origin": origin}])) == {"upstreams[0].origin"}
-
-
-@pytest.mark.parametrize("origin", ["https://api.example.com:65536", "https://api.example.com:99999"])
-def test_a_port_that_there_is_not_is_one_problem(origin: str) -> None:
+def test_what_is_no_origin_is_one_problem(origin: object) -> None:
     assert paths(upstreams=[{"origin": origin}]) == ["upstreams[0].origin"]
 
 
-@pytest.mark.parametrize("origin", ["https://[1]", "https://[::::]", "https://[1:2]:8443"])
-def test_brackets_without_an_address_are_one_problem(origin: str) -> None:
-    assert paths(upstreams=[{"origin": origin}]) == ["upstreams[0].origin"]
+@pytest.mark.parametrize("upstream", [{}, {"origin": None}], ids=str)
+def test_an_upstream_without_an_origin_is_refused(upstream: dict[str, Any]) -> None:
+    assert {*paths(upstreams=[upstream])} == {"upstreams[0].origin"}
 
 
 def test_a_wildcard_does_not_stand_for_a_whole_top_level() -> None:
@@ -214,9 +211,14 @@ def test_loopback_is_taken_on_a_local_aws(host: str, network: str, monkeypatch: 
         '[{"lambda":"http://127.0.0.1.example.com:4566"}]',
         '[{"lambda":"http://localhost.example.com"}]',
         '[{"lambda":"http://10.0.0.7:4566"}]',
+        '[{"s3":"http://127.0.0.1:9000"}]',
+        "not JSON",
+        '["http://127.0.0.1:4566"]',
+        '[{"lambda":null}]',
+        '[{"lambda":"http://[::1"}]',
     ],
 )
-def test_loopback_is_refused_where_any_endpoint_is_elsewhere(
+def test_loopback_is_refused_where_functions_or_any_endpoint_are_elsewhere(
     told: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoints(monkeypatch, told)
@@ -444,7 +446,8 @@ def test_the_functions_are_told_what_is_given() -> None:
             upstreams=[UPSTREAM, {"origin": "https://*.b.c", "calls": 5, "seconds": 2, "burst": 3}],
             private_networks=["10.0.0.0/8"],
             secrets=[{**SECRET, "json_key": "token"}],
-            circuit={"open_seconds": 90},
+            circuit={"failure_percent": 20, "minimum_calls": 5, "window_seconds": 60, "open_seconds": 90},
+            timeout_seconds=60,
             statuses=[503],
             failures=["lost"],
             attempts=7,
@@ -454,7 +457,9 @@ def test_the_functions_are_told_what_is_given() -> None:
     assert found.upstreams == (Upstream(ORIGIN, None), Upstream("https://*.b.c", Pace(5, 2, 3)))
     assert found.private_networks == ("10.0.0.0/8",)
     assert found.secrets == (Secret("partner", (ORIGIN,), "token"),), "no ARN, no value"
-    assert found.circuit == Circuit(50, 10, 30, 90, probe_seconds=25)
+    assert found.circuit == Circuit(20, 5, 60, 90, probe_seconds=60 + rules.STARTING_SECONDS), (
+        "a probe has the time of a whole call"
+    )
     assert found.failures == ("lost",)
     assert (found.statuses, found.attempts, found.shared_pause_seconds) == ((503,), 7, 0)
     assert rules.loads(found.dumps()) == found
@@ -475,13 +480,7 @@ def test_the_functions_are_told_the_documented_defaults() -> None:
 
 def test_there_is_no_circuit_where_it_is_switched_off() -> None:
     assert rules_of(given(circuit={"enabled": False, "open_seconds": 5})).circuit is None
-    assert rules_of(given(circuit={"enabled": True})).circuit == Circuit(50, 10, 30, 30, probe_seconds=25)
-
-
-def test_a_probe_has_the_time_of_a_whole_call() -> None:
-    circuit = rules_of(given(timeout_seconds=60)).circuit
-    assert circuit is not None
-    assert circuit.probe_seconds == 60 + rules.STARTING_SECONDS
+    assert rules_of(given(circuit={"enabled": True})).circuit == rules_of(given()).circuit is not None
 
 
 def test_every_failure_that_is_known_is_one_that_there_can_be() -> None:
@@ -512,3 +511,16 @@ def test_a_consumer_has_the_time_of_a_whole_call_and_makes_one_at_a_time() -> No
 def test_a_message_is_known_by_its_call_s_key_or_its_own_id(body: str, key: str) -> None:
     told = calls_from_queue(given())["idempotency"]
     assert query({"body": body, "messageId": "m-1"}, told["key"]) == key
+
+
+def test_a_message_is_told_from_another_of_its_key_by_what_is_sent() -> None:
+    told = calls_from_queue(given())["idempotency"]
+    sent = {
+        "method": "POST",
+        "url": "https://api.example.com/",
+        "headers": {"x-shop": "1"},
+        "body": "an order",
+        "body_base64": "YQ==",
+    }
+    body = json.dumps({**sent, "idempotency_key": "order-1", "deadline_seconds": 5})
+    assert query({"body": body, "messageId": "m-1"}, told["payload"]) == [*sent.values()]

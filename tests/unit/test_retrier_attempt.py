@@ -10,25 +10,16 @@ from typing import Any
 import pytest
 
 from benchmarks.driving import ExecutionFailedError, Machine
-from handlers.retrier.attempt import (
-    EARLY_SECONDS,
-    LEAST_SECONDS,
-    SPREAD_SECONDS,
-    STALE_SECONDS,
-    World,
-    attempt,
-)
-from handlers.retrier.budget import Admission, BudgetUnavailableError, Go, Hold, Reason
+from handlers.retrier.attempt import EARLY_SECONDS, LEAST_SECONDS, STALE_SECONDS, attempt
+from handlers.retrier.budget import SPREAD_SECONDS, Admission, BudgetUnavailableError, Go, Hold, Reason
+from handlers.retrier.progress import Progress
+from handlers.retrier.redirects import MOST_REDIRECTS, TooManyRedirectsError
 from handlers.retrier.secret_values import SecretUnavailableError
-from handlers.retrier.upstream import (
-    Admit,
-    ResponseTooLargeError,
-    TooManyRedirectsError,
-    UntrustedUpstreamError,
-)
+from handlers.retrier.upstream import Admit, ResponseTooLargeError, UntrustedUpstreamError
 from handlers.retrier.wire import Answer, Failure, Request, Trouble
+from handlers.retrier.world import World
 from sluice.retrier.rules import Pace, Upstream
-from sluice.retrier.targets import ForbiddenTargetError, Target, judge
+from sluice.retrier.targets import LONGEST_URL, ForbiddenTargetError, Target, judge
 
 from .retrier_rules import ALLOWED, rules, secret
 
@@ -98,6 +89,7 @@ class Scripted:
     timeouts: list[float] = field(default_factory=list)
     leads_to: Target | None = None
     """Where it redirects to, before its answer."""
+    redirects_with: int = 307
     followed: list[float] = field(default_factory=list)
 
     async def send(
@@ -108,8 +100,9 @@ class Scripted:
         self.timeouts.append(round(timeout_seconds, 6))
         await self.clock.sleep(self.takes)
         if self.leads_to is not None:
-            assert admit is not None
-            await admit(self.leads_to)
+            if request.target != self.leads_to:
+                assert admit is not None
+                await admit(self.leads_to, self.redirects_with)
             self.followed.append(self.clock.passed)
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, Exception):
@@ -125,6 +118,8 @@ class Scheduled:
     admissions: list[Admission] = field(default_factory=list)
     standings: list[Hold | None] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    broken_for: str | None = None
+    """Of which upstream nothing can be told."""
     opens: bool = False
     takes: float = 0.0
     asked: list[tuple[str, float]] = field(default_factory=list)
@@ -164,7 +159,7 @@ class Scheduled:
     def _ask(self, what: str, upstream: str) -> None:
         assert upstream in {ORIGIN, ELSEWHERE}
         self.whose.setdefault(what, []).append(upstream)
-        if what in self.broken:
+        if what in self.broken or upstream == self.broken_for:
             raise BudgetUnavailableError("ThrottlingException")
 
 
@@ -460,33 +455,101 @@ def test_a_redirect_waits_for_its_turn_at_the_upstream_that_it_leads_to(scene: S
     assert (outcome["ok"], outcome["attempts"], outcome["waited"]) == (True, 1, 0.9)
 
 
-@pytest.mark.parametrize("kept", [Hold(NOW + 7.5, Reason.PAUSE), Go(NOW + 7.5)], ids=["held", "a late slot"])
-def test_a_redirect_whose_turn_is_not_soon_lets_its_call_wait_as_any_other(
-    scene: Scene, kept: Admission
+@pytest.mark.parametrize(
+    "kept",
+    [Hold(NOW + 7.5, Reason.PAUSE), Hold(NOW + 7.5, Reason.CIRCUIT), Go(NOW + 7.5)],
+    ids=["a pause", "a circuit", "a late slot"],
+)
+@pytest.mark.parametrize(
+    "call", [POST, {**GET, "retry": {"attempts": 1}}], ids=["a POST without a key", "one attempt alone"]
+)
+def test_a_redirect_whose_turn_is_not_soon_is_followed_later_and_nothing_is_sent_twice(
+    scene: Scene, call: Json, kept: Admission
 ) -> None:
     scene.upstream.leads_to = elsewhere()
     scene.budget.admissions = [Go(NOW), kept]
-    outcome = scene.run()
+    outcome = scene.run(call)
+    assert [each.target.origin for each in scene.upstream.requests] == [ORIGIN, ELSEWHERE]
     assert (scene.upstream.times, scene.upstream.followed) == ([0.0, 7.5], [7.5])
-    assert (outcome["ok"], outcome["attempts"], outcome["waited"]) == (True, 2, 7.5)
-    assert scene.budget.reports[0] == (False, False), "who redirects is well"
-    assert scene.budget.whose["report"][0] == ORIGIN
+    assert (outcome["ok"], outcome["attempts"], outcome["waited"]) == (True, 1, 7.5)
+    assert scene.budget.reports == [(False, False), (False, False)], "who redirects is well"
+    assert scene.budget.whose["report"] == [ORIGIN, ELSEWHERE]
+    slots = 1 if isinstance(kept, Go) else 2
+    assert scene.budget.whose["admit"] == [ORIGIN, *[ELSEWHERE] * slots], "a slot is kept"
+
+
+def test_what_follows_a_redirect_later_is_what_it_asks_for(scene: Scene) -> None:
+    scene.upstream.leads_to, scene.upstream.redirects_with = elsewhere(), 303
+    scene.budget.admissions = [Go(NOW), Go(NOW + 7.5)]
+    headers = {"Authorization": "Bearer mine", "Accept": "text/plain", "Content-Type": "application/json"}
+    assert scene.run({**POST, "headers": headers})["ok"]
+    first, second = scene.upstream.requests
+    assert (first.method, first.body) == ("POST", b"{}")
+    assert (second.method, second.body, second.headers) == ("GET", None, {"accept": "text/plain"})
+
+
+def test_an_attempt_after_one_that_was_redirected_begins_at_the_beginning(scene: Scene) -> None:
+    scene.upstream.leads_to, scene.upstream.results = elsewhere(), [replace(limited(3), origin=ELSEWHERE), OK]
+    scene.budget.admissions = [Go(NOW), Go(NOW + 7.5)]
+    outcome = scene.run()
+    assert [each.target.origin for each in scene.upstream.requests] == [ORIGIN, ELSEWHERE, ORIGIN]
+    assert [each.get("status") for each in outcome["history"]] == [429, 200]
+
+
+def test_redirects_are_counted_over_all_waits_for_them(scene: Scene) -> None:
+    turns = iter(range(1, 100))
+    scene.budget.admissions = [Go(NOW + 2 * next(turns)) for _ in range(10)]
+
+    async def elsewhere_again(_event: Json) -> None:
+        scene.upstream.leads_to = judge(f"https://other.example.com/{next(turns)}", RULES.upstreams)
+
+    scene.before = elsewhere_again
+    outcome = scene.run()
+    assert outcome["error"]["code"] == "TooManyRedirects"
+    assert len(scene.upstream.requests) == 1 + MOST_REDIRECTS
+    assert outcome["attempts"] == 1
+
+
+def test_redirects_that_a_state_machine_could_not_carry_end_a_call(scene: Scene) -> None:
+    longest = "https://other.example.com/".ljust(LONGEST_URL, '"')
+    carried = [{"status": 308, "url": longest}] * 2
+    scene.upstream.leads_to = judge(longest[:-1], RULES.upstreams)
+    progress = {**vars(Progress(NOW)), "followed": carried}
+    outcome = scene.attempt(progress=progress)["outcome"]
+    assert outcome["error"]["code"] == "TooManyRedirects"
+    assert outcome["attempts"] == 1
 
 
 @pytest.mark.parametrize(
     ("call", "gave_up"),
-    [({"url": URL, "method": "POST"}, "method"), ({"url": URL, "retry": {"attempts": 1}}, "attempts")],
-    ids=["a POST without a key", "one attempt alone"],
+    [(POST, "method"), (KEYED, "pause"), (GET, "pause")],
+    ids=["a POST without a key", "a POST with a key", "a GET"],
 )
-def test_what_may_not_be_sent_again_is_not_for_a_redirect_that_is_held(
+def test_what_was_sent_and_may_not_follow_its_redirect_in_time_says_so(
     scene: Scene, call: Json, gave_up: str
 ) -> None:
     scene.upstream.leads_to = elsewhere()
-    scene.budget.admissions = [Go(NOW), Hold(NOW + 7.5, Reason.PAUSE)]
+    scene.budget.admissions = [Go(NOW), Hold(NOW + 75, Reason.PAUSE)]
     outcome = scene.run(call)
     assert (scene.upstream.times, scene.upstream.followed) == ([0.0], [])
     assert (outcome["gave_up"], outcome["error"]["code"]) == (gave_up, "UpstreamPaused")
     assert [each["failure"] for each in outcome["history"]] == ["redirect"]
+    assert outcome["attempts"] == 1
+
+
+@pytest.mark.parametrize("call", [POST, KEYED], ids=["without a key", "with a key"])
+def test_a_call_that_was_sent_is_not_sent_again_where_nobody_knows_whether_its_redirect_may_be_followed(
+    scene: Scene, call: Json
+) -> None:
+    scene.upstream.leads_to = elsewhere()
+    scene.budget.broken_for = ELSEWHERE
+    outcome = scene.run(call)
+    assert [each.target.origin for each in scene.upstream.requests] == [ORIGIN]
+    assert outcome["error"]["code"] == "CallFailed"
+    assert outcome["gave_up"] == ("method" if call is POST else "deadline")
+    assert [each["failure"] for each in outcome["history"]] == ["redirect"]
+    assert set(scene.notes.troubles) == {"a redirect is not followed yet"}
+    assert scene.clock.passed == pytest.approx(50)
 
 
 def test_who_is_redirected_may_find_out_that_the_other_is_well_again(scene: Scene) -> None:
@@ -537,6 +600,21 @@ def test_a_timeout_speaks_against_an_upstream_only_where_it_had_the_whole_time(
     assert scene.budget.reports == reports
 
 
+@pytest.mark.parametrize(("timeout_seconds", "deadline_seconds"), [(60, 60), (10, 5)])
+@pytest.mark.parametrize(("part", "reports"), [(0.6, [(True, False)]), (0.4, [])])
+def test_a_timeout_that_cannot_be_waited_out_speaks_against_an_upstream_after_half_of_the_deadline(
+    scene: Scene,
+    timeout_seconds: int,
+    deadline_seconds: int,
+    part: float,
+    reports: list[tuple[bool, bool]],
+) -> None:
+    scene.rules = replace(RULES, timeout_seconds=timeout_seconds, deadline_seconds=deadline_seconds)
+    scene.upstream.results = [TIMEOUT]
+    scene.attempt({**GET, "timeout_seconds": part * deadline_seconds})
+    assert scene.budget.reports == reports
+
+
 def test_a_broken_connection_speaks_against_an_upstream_whatever_time_it_had(scene: Scene) -> None:
     scene.upstream.results = [CONNECTION]
     scene.attempt({**GET, "timeout_seconds": 1})
@@ -548,6 +626,13 @@ def test_a_probe_that_had_too_little_time_to_show_anything_leaves_it_to_another(
     scene.budget.admissions = [Go(NOW, probe=True)]
     scene.attempt({**GET, "timeout_seconds": 1})
     assert scene.budget.reports == []
+    assert scene.budget.whose["release"] == [ORIGIN]
+
+
+def test_a_probe_without_any_time_left_is_left_to_another(scene: Scene) -> None:
+    scene.budget.admissions, scene.budget.takes = [Go(NOW, probe=True)], 60
+    assert scene.attempt()["outcome"]["gave_up"] == "deadline"
+    assert scene.upstream.requests == []
     assert scene.budget.whose["release"] == [ORIGIN]
 
 

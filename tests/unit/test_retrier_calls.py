@@ -1,5 +1,6 @@
 import base64
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ def with_each_retry(values: Mapping[str, Sequence[object]], problem: str) -> Ite
 def test_a_url_is_enough() -> None:
     found = call()
     assert (found.method, found.target.url, found.headers, found.body) == ("GET", URL, {}, None)
-    assert (found.timeout_seconds, found.idempotency_key, found.repeatable) == (20, None, True)
+    assert (found.timeout_seconds, found.repeatable) == (20, True)
     assert found.policy == calls.Policy(
         frozenset(RULES.statuses), frozenset({"connection", "timeout", "lost"}), 5, 60, 1, 20
     )
@@ -81,7 +82,7 @@ def test_a_call_may_say_everything() -> None:
         "authorization": SecretValue("shop", "Bearer "),
         "idempotency-key": "order-1",
     }
-    assert (found.body, found.timeout_seconds, found.idempotency_key) == (b"{}", 2.5, "order-1")
+    assert (found.body, found.timeout_seconds) == (b"{}", 2.5)
     assert found.policy == calls.Policy(frozenset({503}), frozenset({"connection"}), 2, 9, 2, 4.5)
 
 
@@ -277,6 +278,18 @@ def test_a_call_has_a_size_that_a_state_machine_carries() -> None:
     assert call(body="x" * room).body == b"x" * room
     assert problems(body="x" * (room + 1)) == ["the call: at most 204800 bytes as JSON"]
     assert problems(body="\u4e2d" * (room // 5))[-1] == "the call: at most 204800 bytes as JSON"
+
+
+def test_a_call_is_not_nested_deeper_than_it_can_be_carried() -> None:
+    def nested(deep: int) -> list[str]:
+        # As `json.loads` makes it, which goes deeper than `json.dumps`.
+        value: list[object] = []
+        for _ in range(deep):
+            value = [value]
+        return problems(body=value)
+
+    assert "the call: nested less deep" not in nested(100)
+    assert "the call: nested less deep" in nested(sys.getrecursionlimit())
 
 
 def test_a_call_may_be_gentler_than_its_retrier_and_never_rougher() -> None:

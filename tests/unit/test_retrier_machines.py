@@ -456,16 +456,28 @@ def test_an_execution_that_breaks_is_an_error_of_ours_and_is_not_kept(
 def test_an_execution_that_breaks_tells_what_it_came_to(
     aws: StepFunctions, table: SharedTable, context: Context
 ) -> None:
+    def broken(progress: Progress | None, losses: int) -> tuple[str, str, list[Json]]:
+        told = {"error": "CallFailed", "progress": progress and progress.dump(), "losses": losses}
+        cause = json.dumps(told)
+        aws.ends = lambda: {"status": "FAILED", "error": "CallFailed", "cause": cause}
+        headers = take(express(aws, context.sleep), PLAIN, context)["headers"]
+        history = json.loads(headers["Sluice-History"])
+        return headers["Sluice-Attempts"], headers["Sluice-Waited"], history
+
     progress = Progress(1_800_000_000.0, waited=1.5)
     progress.note(1_800_000_000.5, "a", status=503)
-    cause = json.dumps({"error": "Sandbox.Timedout", "progress": progress.dump()})
-    aws.ends = lambda: {"status": "FAILED", "error": "CallFailed", "cause": cause}
-    headers = take(express(aws, context.sleep), PLAIN, context)["headers"]
-    assert (headers["Sluice-Attempts"], headers["Sluice-Waited"]) == ("1", "1.5")
-    assert json.loads(headers["Sluice-History"]) == [{"at": 0.5, "egress": "a", "status": 503}]
+    first = progress.history[0]
+    assert broken(progress, losses=0) == ("1", "1.5", [first])
+    assert broken(progress, losses=3) == ("2", "1.5", [first, {"failure": "lost"}])
+    progress.followed.append({"status": 303, "url": "https://api.example.com/"})
+    assert broken(progress, losses=0) == ("2", "1.5", [first, {"failure": "redirect"}])
+    assert broken(None, losses=1) == ("1", "0.0", [{"failure": "lost"}])
 
 
-@pytest.mark.parametrize("cause", ["", "null", "[]", "{", '{"error": "x"}', '{"progress": null}'])
+@pytest.mark.parametrize(
+    "cause",
+    ["", "null", "[]", "{", '{"error": "x"}', '{"progress": null}', '{"progress": null, "losses": 0}'],
+)
 def test_an_execution_that_breaks_with_another_cause_has_no_history(
     aws: StepFunctions, table: SharedTable, context: Context, cause: str
 ) -> None:

@@ -13,7 +13,7 @@ from handlers.retrier.replies import Refusal
 from handlers.retrier.upstream import LARGEST_BODY
 from handlers.retrier.wire import Answer
 from sluice.retrier import rules as shipped
-from sluice.retrier.rules import LATENESS_MS, Circuit, Pace, Rules, Secret, Upstream
+from sluice.retrier.rules import Circuit, Pace, Rules, Secret, Upstream
 
 from .retrier_rules import rules
 
@@ -54,20 +54,6 @@ def test_no_part_of_the_rules_may_be_missing(field: str) -> None:
     del given[field]
     with pytest.raises((KeyError, TypeError)):
         shipped.loads(json.dumps(given))
-
-
-@given(WHOLE, WHOLE, WHOLE)
-def test_a_pace_is_never_passed(calls: int, seconds: int, burst: int) -> None:
-    pace = Pace(calls, seconds, burst)
-    window = seconds * 1000 + LATENESS_MS
-    assert pace.step_ms * calls >= window
-    assert (pace.step_ms - 1) * calls < window
-    assert pace.tolerance_ms == (burst - 1) * pace.step_ms
-
-
-def test_a_burst_of_one_is_evenly_spaced() -> None:
-    assert Pace(10, 1, 1).tolerance_ms == 0
-    assert Pace(10, 1, 1).step_ms == 100 + LATENESS_MS / 10
 
 
 def test_the_same_rules_are_the_same_text() -> None:

@@ -21,14 +21,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from handlers.retrier.redirects import MOST_REDIRECTS, TooManyRedirectsError
 from handlers.retrier.upstream import (
     LARGEST_BODY,
-    MOST_REDIRECTS,
     Admit,
     Client,
     JudgedResolver,
     ResponseTooLargeError,
-    TooManyRedirectsError,
     UntrustedUpstreamError,
 )
 from handlers.retrier.wire import Answer, Failure, Request, Trouble
@@ -43,8 +42,10 @@ LOCAL = ("127.0.0.0/8",)
 PUBLIC = "93.184.215.14"
 AT_MOST = 10.0
 """Seconds, for what does not look at the clock."""
-SOON = 0.4
+SOON = 0.1
 """Seconds after which a request has to be over, where it is never answered."""
+SOON_REDIRECTED = 0.5
+"""The same, where it is redirected before."""
 MEGABYTE = 1024 * 1024
 KEPT_METHODS = (301, "GET"), (302, "GET"), (303, "GET"), (307, "GET"), (308, "GET"), (303, "HEAD")
 
@@ -182,32 +183,29 @@ def test_one_byte_more_is_too_large() -> None:
 
 
 def test_a_body_of_three_megabytes_is_not_read_to_its_end() -> None:
-    ended: list[bool] = []
+    left = threading.Event()
 
     def all_but_a_part(_seen: Seen, connection: socket.socket) -> None:
         # What is missing never comes: who reads all of it waits in vain.
         connection.sendall(answer(b"x" * (LARGEST_BODY + 1), length=3 * MEGABYTE))
         until_it_leaves(connection)
-        ended.append(True)
+        left.set()
 
-    began = time.monotonic()
-    with pytest.raises(ResponseTooLargeError):
-        told(all_but_a_part)
-    assert time.monotonic() - began < AT_MOST
-    assert ended, "the connection is closed, with what is still on its way"
+    async def send(one: Request, known: Rules) -> None:
+        client = Client(known)
+        with pytest.raises(ResponseTooLargeError):
+            await client.send(one, AT_MOST)
+        assert await asyncio.to_thread(left.wait, AT_MOST), "the connection is closed before the client is"
+        await client.close()
 
-
-def test_a_body_of_three_megabytes_is_too_large() -> None:
-    def all_of_it(_seen: Seen, connection: socket.socket) -> None:
-        connection.sendall(answer(b"x" * 3 * MEGABYTE))
-
-    with pytest.raises(ResponseTooLargeError):
-        told(all_of_it)
+    with serving(all_but_a_part) as upstream:
+        known = ours(upstream.origin)
+        asyncio.run(send(request(f"{upstream.origin}/", known), known))
 
 
 def test_what_is_small_until_it_is_unpacked_is_never_held() -> None:
-    bomb = gzip.compress(b"\0" * 200 * MEGABYTE, compresslevel=9)
-    assert LARGEST_BODY < len(bomb) < 2 * LARGEST_BODY
+    bomb = gzip.compress(b"\0" * 50 * MEGABYTE, compresslevel=9)
+    assert len(bomb) < LARGEST_BODY
     with serving(saying(answer(bomb, "Content-Encoding: gzip"))) as upstream:
         tracemalloc.start()
         try:
@@ -309,7 +307,7 @@ def test_the_time_is_for_all_of_an_answer(name: str) -> None:
 
 def test_the_time_is_for_all_redirects_together() -> None:
     def slowly(seen: Seen, connection: socket.socket) -> None:
-        connection.settimeout(SOON * 0.4)
+        connection.settimeout(SOON_REDIRECTED * 0.3)
         try:
             connection.recv(1)
         except TimeoutError:
@@ -317,10 +315,10 @@ def test_the_time_is_for_all_redirects_together() -> None:
             connection.sendall(answer(b"", f"Location: {seen.path}x", status=307))
 
     with serving(slowly) as upstream:
-        found = ask(f"{upstream.origin}/", ours(upstream.origin), SOON)
+        found = ask(f"{upstream.origin}/", ours(upstream.origin), SOON_REDIRECTED)
         assert isinstance(found, Failure)
-        assert found.trouble is Trouble.TIMEOUT
-        assert len(upstream.seen) == 3
+        assert found.trouble is Trouble.TIMEOUT, "and not that it was redirected too often, each time in time"
+        assert len(upstream.seen) > 1
 
 
 def test_no_time_is_no_answer() -> None:
@@ -579,11 +577,17 @@ def test_whose_answer_it_is_is_told_after_a_redirect() -> None:
         assert (moved.origin, stayed.origin) == (other.origin, first.origin)
 
 
-@pytest.mark.parametrize("name", ["reset", "nothing", "half a body", "no HTTP", "never"])
-def test_who_did_not_answer_is_told_after_a_redirect(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        *((each, AT_MOST) for each in ("reset", "nothing", "half a body", "no HTTP")),
+        ("never", SOON_REDIRECTED),
+    ],
+)
+def test_who_did_not_answer_is_told_after_a_redirect(name: str, seconds: float) -> None:
     script = {**BROKEN, **SILENT}[name]
     with serving(script) as other, serving(redirecting(307, f"{other.origin}/x")) as first:
-        found = ask(f"{first.origin}/", ours(first.origin, other.origin), SOON)
+        found = ask(f"{first.origin}/", ours(first.origin, other.origin), seconds)
         assert isinstance(found, Failure)
         assert found.origin == other.origin
 
@@ -603,13 +607,14 @@ def admitted(url: str, known: Rules, admit: Admit) -> Answer | Failure:
 
 def test_each_redirect_is_asked_about_before_it_is_followed() -> None:
     with serving(saying(answer(b"there"))) as other, serving(redirecting(307, f"{other.origin}/x")) as first:
-        asked: list[tuple[str, int, int]] = []
+        asked: list[tuple[str, int, int, int]] = []
 
-        async def admit(target: Target) -> None:
-            asked.append((target.url, len(first.seen), len(other.seen)))
+        async def admit(target: Target, status: int) -> None:
+            asked.append((target.url, status, len(first.seen), len(other.seen)))
 
         admitted(f"{first.origin}/", ours(first.origin, other.origin), admit)
-        assert asked == [(f"{other.origin}/x", 1, 0)], "and the first request is not"
+        there = f"{other.origin}/x"
+        assert asked == [(there, 307, 1, 0)], "and the first request is not"
         assert len(other.seen) == 1
 
 
@@ -617,7 +622,7 @@ def test_a_redirect_that_is_not_admitted_is_not_followed() -> None:
     class HeldError(Exception):
         pass
 
-    async def admit(_target: Target) -> None:
+    async def admit(_target: Target, _status: int) -> None:
         raise HeldError
 
     with serving(saying(answer(b"there"))) as other, serving(redirecting(307, f"{other.origin}/x")) as first:
@@ -629,7 +634,7 @@ def test_a_redirect_that_is_not_admitted_is_not_followed() -> None:
 def test_a_circle_is_not_asked_about_again() -> None:
     asked: list[str] = []
 
-    async def admit(target: Target) -> None:
+    async def admit(target: Target, _status: int) -> None:
         asked.append(target.url)
 
     with serving(redirecting(307, "/")) as upstream:
@@ -799,6 +804,30 @@ def test_each_look_up_is_judged_anew(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(look_up())
 
 
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "::1"])
+def test_a_redirect_to_an_upstream_s_name_is_judged_by_its_address(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, address)
+    other = "http://api.example.com"
+    with serving(redirecting(307, f"{other}/x")) as upstream:
+        with pytest.raises(ForbiddenTargetError, match=r"api\.example\.com has no address"):
+            ask(f"{upstream.origin}/", ours(upstream.origin, other))
+        assert len(upstream.seen) == 1, "it was asked, and its redirect refused"
+
+
+def test_a_redirect_to_an_upstream_s_name_is_followed_to_an_address_that_is_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolving(monkeypatch, LOOPBACK)
+    with serving(saying(answer(b"there"))) as other:
+        named = f"http://api.example.com:{other.port}"
+        with serving(redirecting(307, f"{named}/x")) as first:
+            found = ask(f"{first.origin}/", ours(first.origin, named))
+    assert isinstance(found, Answer)
+    assert (found.body, found.origin) == (b"there", named)
+
+
 def test_a_name_that_nobody_has_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_args: object, **_options: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -809,16 +838,6 @@ def test_a_name_that_nobody_has_is_no_answer(monkeypatch: pytest.MonkeyPatch) ->
     assert found.trouble is Trouble.CONNECTION
 
 
-@pytest.mark.parametrize("host", [".example.com", "a..example.com", f"{'a' * 64}.example.com"])
-def test_a_name_that_cannot_be_one_ends_in_no_other_error(host: str) -> None:
-    known = rules("http://*.example.com")
-    try:
-        found = ask(f"http://{host}/", known)
-    except ForbiddenTargetError:
-        return
-    assert isinstance(found, Failure)
-
-
 @pytest.mark.parametrize("private", [(), ("10.0.0.0/8",), ("::1/128",)])
 def test_a_literal_address_is_judged_before_it_is_connected_to(private: tuple[str, ...]) -> None:
     with serving(saying(answer())) as upstream:
@@ -827,15 +846,20 @@ def test_a_literal_address_is_judged_before_it_is_connected_to(private: tuple[st
         assert upstream.connected == 0
 
 
-@pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433", "0177.0.0.1", "[::ffff:7f00:1]", "0"])
+@pytest.mark.parametrize("host", ["0x7f000001", "[::ffff:7f00:1]"])
 def test_another_way_to_write_an_address_is_judged_too(host: str) -> None:
     with serving(saying(answer())) as upstream:
         origin = f"http://{host}:{upstream.port}"
-        try:
-            found = ask(f"{origin}/", rules(origin))
-        except ForbiddenTargetError:
-            found = None
-        assert not isinstance(found, Answer)
+        with pytest.raises(ForbiddenTargetError, match="address that may be connected to"):
+            ask(f"{origin}/", rules(origin))
+        assert upstream.connected == 0
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0177.0.0.1", "0"])
+def test_what_is_half_an_address_is_never_connected_to(host: str) -> None:
+    with serving(saying(answer())) as upstream:
+        origin = f"http://{host}:{upstream.port}"
+        assert isinstance(ask(f"{origin}/", ours(origin)), Failure)
         assert upstream.connected == 0
 
 
