@@ -37,7 +37,10 @@ from .retrier_metrics import RetrierNames
 LAYER_LOCK = archives.HANDLERS / "layers" / "retrier.txt"
 SHARED = ("retrier/__init__", "retrier/rules", "retrier/targets")
 COMMON = ("__init__", "calls", "outcomes", "progress", "wire")
-CALLING = (*COMMON, "attempt", "budget", "call", "diary", "secret_values", "signals", "upstream", "verdicts")
+CALLING = (
+    *(*COMMON, "attempt", "budget", "call", "diary", "redirects", "secret_values", "shared", "signals"),
+    *("upstream", "verdicts", "world"),
+)
 ORCHESTRATING = (*COMMON, "machines", "once", "orchestrator", "replies")
 MEMORY_MB = 256
 LOG_RETENTION_DAYS = 30

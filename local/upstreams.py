@@ -44,6 +44,8 @@ class Called:
     body: bytes
     client: str
     """The address that it came from."""
+    port: int
+    """The port there, which is one for all calls of a connection."""
 
 
 class Exchange:
@@ -323,7 +325,7 @@ def called(request: BaseHTTPRequestHandler) -> Called:
         request.path,
         {name.lower(): value for name, value in request.headers.items()},
         request.rfile.read(int(request.headers.get("Content-Length", 0))),
-        request.client_address[0],
+        *request.client_address,
     )
 
 

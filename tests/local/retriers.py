@@ -1,6 +1,8 @@
 """Retriers that tests have calls made by, and what is to be seen of them."""
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -8,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.kills import workers
 from components import policies
 from components.policies import Statement
 from local.callers import IamUser
@@ -26,6 +29,11 @@ LOOPBACK = "127.0.0.0/8"
 STARTS_AT_ONCE = 4
 LONGEST_START_SECONDS = 20
 ALARMS = ("failed", "throttled", "timed-out", "circuit", "orchestrator-errors")
+
+
+def results(history: Sequence[Values]) -> list[int | str]:
+    """Return the status of each attempt, or why it had none."""
+    return [each["failure"] if "failure" in each else each["status"] for each in history]
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Outcome:
     @property
     def results(self) -> list[int | str]:
         """The status of each attempt, or why it had none."""
-        return [each["failure"] if "failure" in each else each["status"] for each in self.history]
+        return results(self.history)
 
     @property
     def egresses(self) -> list[str]:
@@ -188,3 +196,9 @@ def start_workers(retrier: Retrying, holding: Upstream, count: int) -> None:
             if place < count:
                 pool.submit(retrier.run, {"url": f"{holding.url}/hold"})
         all_there.set()
+
+
+def kill_workers(retrier: Retrying) -> None:
+    """Kill all workers of the call function, whatever they are at."""
+    for each in workers(retrier.outputs["functions"]["call"].rpartition(":")[2]):
+        os.kill(each, signal.SIGKILL)

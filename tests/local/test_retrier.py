@@ -1,6 +1,7 @@
 """Calls that a retrier makes of upstreams that limit, fail, hang and mislead, as its callers see them."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from local.upstreams import (
     most_within,
     rated,
     redirects,
+    resets,
     slow,
     upstream,
     wants_seconds,
@@ -27,18 +29,21 @@ from local.upstreams import (
 from sluice.dead_letters import ATTRIBUTE, Reason
 
 from .deciding import json_lines
-from .retriers import Outcome, Retrying, retrying, start_workers
+from .retriers import Outcome, Retrying, kill_workers, results, retrying, start_workers
 from .support import Values, call, log_texts, made, take, wait_every
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import StartSyncExecutionOutputTypeDef as Run
 
 SECRET = "s3cr3t-of-the-upstream"
+BUSY = b"busy, come back later"
 ATTEMPTS = 4
 OPENS_AT = 6
 """How many calls have to fail before the circuit opens; no other test's upstream sees as many fail."""
 OPEN_SECONDS = 2
-SIDE_BY_SIDE = 4
+START_SECONDS = 20
+"""How long two workers may take to start."""
+SIDE_BY_SIDE = 6
 ORIGINS = (
     *("plain", "quiet", "seconds", "date", "fields", "patient", "paced", "ill", "choosy", "queued", "once"),
     *("500", "502", "reset", "slow", "half"),
@@ -68,7 +73,10 @@ def retrier(cloud: LocalAws, upstreams: Upstreams, secret: str) -> Iterator[Retr
     running = retrying(
         cloud,
         "retrier",
-        [{"origin": upstreams[each].url, **({"calls": 10} if each == "paced" else {})} for each in ORIGINS],
+        [
+            {"origin": upstreams[each].url, **({"calls": A_SECOND} if each == "paced" else {})}
+            for each in ORIGINS
+        ],
         {
             "attempts": ATTEMPTS,
             "deadline_seconds": 40,
@@ -92,7 +100,7 @@ def broken(cloud: LocalAws, upstreams: Upstreams) -> Retrying:
     """A retrier that may call no private address, and that is broken piece by piece."""
     return retrying(
         cloud,
-        "dev",
+        "cognito",
         [by_name(upstreams)],
         {"access": "open", "private_networks": [], "deadline_seconds": 20},
         alarm_topic={"enabled": True},
@@ -130,6 +138,7 @@ TROUBLES: Mapping[str, tuple[str, Values]] = {
     "reset": ("reset/reset", {"retry": {"attempts": 2}}),
     "slow": ("slow/slow/30", {"retry": {"attempts": 2}, "timeout_seconds": 0.5}),
     "half": ("half/half", {"retry": {"attempts": 2}}),
+    "gone": ("reset/gone", {"retry": {"attempts": 2}}),
     "loop": ("plain/loop", {}),
     "large": ("plain/large", {}),
     "zipped": ("plain/gzip", {}),
@@ -209,6 +218,7 @@ class Beside:
 
 @pytest.fixture(scope="module")
 def beside(retrier: Retrying, broken: Retrying, upstreams: Upstreams) -> Iterator[Beside]:
+    upstreams["reset"].does("/gone", answers(503, body=BUSY), resets())
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         breakdown = pool.submit(break_down, broken, f"{by_name(upstreams)}/")
         illness = pool.submit(fall_ill, retrier, upstreams["ill"])
@@ -288,24 +298,30 @@ def test_what_fails_is_tried_again_and_told_truthfully(  # noqa: PLR0913, PLR091
     assert outcome.reply.answer.get("code") == error
 
 
+def test_an_answer_is_handed_back_though_the_upstream_then_broke_off(
+    beside: Beside, upstreams: Upstreams
+) -> None:
+    outcome = beside.met("gone")
+
+    assert (outcome.status, outcome.error, outcome.gave_up) == (503, None, "attempts")
+    assert outcome.reply.body == BUSY
+    assert outcome.results == [503, "connection"]
+    assert calls_in("gone", upstreams) == 2
+
+
 @pytest.mark.parametrize(
-    ("trouble", "code", "words", "times"),
-    [("loop", "TooManyRedirects", "in a circle", 1), ("large", "ResponseTooLarge", "153600 bytes", 1)],
+    ("trouble", "code", "words"),
+    [("loop", "TooManyRedirects", "in a circle"), ("large", "ResponseTooLarge", "153600 bytes")],
 )
-def test_an_answer_that_cannot_be_had_is_an_error_of_our_own(  # noqa: PLR0913, PLR0917 - a table's columns
-    beside: Beside,
-    upstreams: Upstreams,
-    trouble: str,
-    code: str,
-    words: str,
-    times: int,
+def test_an_answer_that_cannot_be_had_is_an_error_of_our_own(
+    beside: Beside, upstreams: Upstreams, trouble: str, code: str, words: str
 ) -> None:
     outcome = beside.met(trouble)
 
     assert (outcome.status, outcome.error, outcome.gave_up) == (502, code, None), outcome
     assert outcome.reply.answer["code"] == code
     assert words in outcome.reply.answer["message"]
-    assert calls_in(trouble, upstreams) == times, "nothing better would come of another try"
+    assert calls_in(trouble, upstreams) == 1, "nothing better would come of another try"
 
 
 def test_a_compressed_answer_comes_as_it_was(beside: Beside) -> None:
@@ -415,6 +431,12 @@ def standard(retrier: Retrying, upstreams: Upstreams, secret: str) -> Retrying:
     )
 
 
+def begin(retrier: Retrying, url: str, **fields: Any) -> str:
+    """Have a call made, and return where to ask what came of it."""
+    reply = retrier.ask("POST", "", {"url": url, **fields})
+    return reply.headers["location"].removeprefix("/")
+
+
 def ended(retrier: Retrying, location: str) -> Values:
     """Ask for an execution until it has ended, and return its outcome."""
     reply = wait_until(lambda: retrier.ask("GET", location), lambda found: found.status != 202)
@@ -443,6 +465,37 @@ def test_a_standard_workflow_is_asked_later_and_started_once_for_a_key(
     assert have("another order").status == 422
     assert standard.ask("GET", "executions/nobody").status == 404
     assert len(upstreams["plain"].at("/slow/1")) == 1
+
+
+def test_calls_of_one_worker_share_a_connection(standard: Retrying, upstreams: Upstreams) -> None:
+    plain = upstreams["plain"]
+    # One after the other, and nobody calls beside: of the free workers it is the same one that makes both.
+    for _ in range(2):
+        assert ended(standard, begin(standard, f"{plain.url}/pooled"))["status"] == 200
+
+    first, second = plain.at("/pooled")
+    assert first.port == second.port
+
+
+def test_a_call_whose_worker_is_killed_is_made_again_if_it_may_be(
+    standard: Retrying, upstreams: Upstreams
+) -> None:
+    plain, both = upstreams["plain"], threading.Barrier(2, lambda: kill_workers(standard), START_SECONDS)
+
+    def meet(_: Exchange) -> None:
+        both.wait()
+
+    plain.does("/read", meet, answers())
+    plain.does("/order", meet, answers())
+    calls = [begin(standard, f"{plain.url}/read"), begin(standard, f"{plain.url}/order", method="POST")]
+    read, order = [ended(standard, each) for each in calls]
+
+    assert (read["ok"], results(read["history"])) == (True, ["lost", 200])
+    assert len(plain.at("/read")) == 2
+    assert (order.get("gave_up"), results(order["history"])) == ("method", ["lost"])
+    assert order["error"]["code"] == "CallFailed"
+    assert "Runtime.ExitError" in order["error"]["message"]
+    assert len(plain.at("/order")) == 1
 
 
 @pytest.mark.parametrize(
@@ -519,11 +572,12 @@ def test_a_secret_is_sent_and_nowhere_else_to_be_read(
     plain, headers = upstreams["plain"], {"Authorization": {"secret": "key", "prefix": "Bearer "}}
 
     outcome = retrier.have(f"{plain.url}/secret", headers=headers)
-    started_one = standard.ask("POST", "", {"url": f"{plain.url}/secret", "headers": headers}).answer
-    ended(standard, f"executions/{started_one['execution']}")
+    location = begin(standard, f"{plain.url}/secret", headers=headers)
+    ended(standard, location)
 
     assert [each.headers["authorization"] for each in plain.at("/secret")] == [f"Bearer {SECRET}"] * 2
-    arn = f"{standard.machine.replace(':stateMachine:', ':execution:')}:{started_one['execution']}"
+    execution = location.removeprefix("executions/")
+    arn = f"{standard.machine.replace(':stateMachine:', ':execution:')}:{execution}"
     workflows = standard.cloud.aws.client("stepfunctions")
     history = workflows.get_execution_history(executionArn=arn, includeExecutionData=True, maxResults=1000)
     groups = standard.cloud.aws.client("logs").describe_log_groups()["logGroups"]
@@ -677,8 +731,8 @@ def test_a_call_that_cannot_be_carried_out_is_told_and_raises_the_alarms(
     assert (breakdown.failed.status, breakdown.failed.error) == (500, "CallFailed")
     assert breakdown.failed.results == []
     assert (breakdown.by_itself["status"], breakdown.by_itself["error"]) == ("FAILED", "CallFailed")
-    told = {"error": "BudgetUnavailableError", "progress": None}
-    assert json.loads(breakdown.by_itself["cause"]) == told
+    told = json.loads(breakdown.by_itself["cause"])
+    assert (told["error"], told["progress"]) == ("BudgetUnavailableError", None)
     assert breakdown.raised_before == []
     assert wait_until(broken.raised, lambda found: len(found) == 2) == ["failed", "timed-out"]
     assert not upstreams["stranger"].calls
@@ -711,7 +765,7 @@ A_SECOND = 10
 """Calls of the budget; the upstream allows no more either."""
 WINDOW_SECONDS = 3
 """Slots are evenly spaced, but each call comes a little after its own, and one later than another: by so much
-longer is the time whose calls come within a window. A tenth more, three calls of 30, is for that."""
+longer is the time whose calls come within a window. A tenth more, one call of 15, is for that."""
 
 
 @pytest.mark.clock

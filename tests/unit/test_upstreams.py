@@ -64,14 +64,12 @@ def test_every_call_is_kept_as_it_came_and_when(up: Upstream) -> None:
     began = time.time()
     with closing(connected(up, "127.0.0.7")) as connection:
         status, headers, body = told(connection, "POST", "/orders?a=1", b"an order")
+        came_from = connection.sock.getsockname()
 
     (call,) = up.calls
-    assert (call.method, call.path, call.body, call.client) == (
-        "POST",
-        "/orders?a=1",
-        b"an order",
-        "127.0.0.7",
-    )
+    assert (call.method, call.path, call.body) == ("POST", "/orders?a=1", b"an order")
+    assert (call.client, call.port) == came_from
+    assert call.client == "127.0.0.7"
     assert call.headers["x-name"] == "value"
     assert began <= call.at <= time.time()
     assert up.at("/orders") == [call]
@@ -91,6 +89,7 @@ def test_every_method_is_answered_and_the_connection_kept(up: Upstream, method: 
     assert first[0] == 200
     assert bool(first[2]) == (method != "HEAD")
     assert [each.method for each in up.calls] == [method] * 2
+    assert len({each.port for each in up.calls}) == 1
 
 
 @pytest.mark.parametrize(
@@ -191,7 +190,7 @@ def test_bodies_are_large_or_compressed(up: Upstream) -> None:
 
 
 def at(moment: float, client: str) -> Called:
-    return Called(moment, "GET", "/", {}, b"", client)
+    return Called(moment, "GET", "/", {}, b"", client, 0)
 
 
 class Noting(Exchange):
