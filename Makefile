@@ -33,8 +33,7 @@ types: $(READY)
 	$(call timed,types,nice -n 19 $(BIN)/mypy)
 
 tests-together: emulator
-	$(call timed,tests in several processes,$(PYTEST) --numprocesses=auto --maxprocesses=4 \
-	  --ignore=tests/local --cov)
+	$(call timed,tests in several processes,$(PYTEST) --numprocesses=3 --ignore=tests/local --cov)
 
 # They wait more than they work.
 tests-local: emulator
