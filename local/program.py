@@ -184,7 +184,7 @@ async def _run(
     mocks.set_mocks(engine, project=PROJECT, stack=stack_name, preview=False)
     pulumi.runtime.set_all_config(config)
     try:
-        await stack.run_pulumi_func(_program)
+        await stack.run_pulumi_func(_whole_program)
         root = settings.get_root_resource()
         exported = root.outputs if isinstance(root, stack.Stack) else {}
         return {key: await pulumi.Output.from_input(value).future() for key, value in exported.items()}
@@ -195,6 +195,18 @@ async def _run(
     finally:
         await _cancel_the_rest()
         settings.set_root_resource(None)  # type: ignore[arg-type]  # its own way to say "no root"
+
+
+async def _whole_program() -> None:
+    _program()
+    await at_rest()
+
+
+async def at_rest() -> None:
+    """Wait for all that is under way at once: Pulumi looks through all of it whenever a part is done."""
+    while settings.SETTINGS.outputs:
+        await stack.wait_for_rpcs(await_all_outstanding_tasks=False)
+        await asyncio.gather(*settings.SETTINGS.outputs)
 
 
 def _program() -> None:

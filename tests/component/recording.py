@@ -19,6 +19,7 @@ from pulumi.runtime import mocks, resource, rpc, settings, stack
 from pulumi.runtime.proto import source_pb2
 
 from components import InvalidArgsError
+from local.program import at_rest
 
 PROJECT, STACK = "sluice", "test"
 REGION, ACCOUNT = "eu-central-1", "123456789012"
@@ -516,7 +517,7 @@ async def _plan_of(
 
     async def run() -> None:
         results.append(program())
-        await _at_rest()
+        await at_rest()
 
     try:
         with mock.patch.object(resource, "_get_stack_trace", source_pb2.StackTrace):
@@ -533,13 +534,6 @@ async def _plan_of(
     finally:
         settings.set_root_resource(None)  # type: ignore[arg-type]
         pulumi.runtime.set_all_config({})
-
-
-async def _at_rest() -> None:
-    """Wait for all that is under way at once: Pulumi looks through all of it whenever a part is done."""
-    while settings.SETTINGS.outputs:
-        await stack.wait_for_rpcs(await_all_outstanding_tasks=False)
-        await asyncio.gather(*settings.SETTINGS.outputs)
 
 
 def unknown() -> pulumi.Output[Any]:

@@ -15,7 +15,7 @@ from .deciding import Watch, assert_denied, assert_not_asked, logged_principals,
 from .doors import Door, attributes_of, open_door
 from .support import Reply, bearer, wait_every
 
-KEPT_SECONDS = 2
+KEPT_SECONDS = 4
 """How long a decision is kept."""
 KIB = 1024
 HEADERS_BYTES = 10_240
