@@ -299,11 +299,12 @@ def on_local_aws() -> bool:
     """Whether the stack is deployed to an AWS on this machine, as its ``aws:endpoints`` say."""
     try:
         services = json.loads(config.get_config("aws:endpoints") or "[]")
-        named = {name: urlsplit(url).hostname for each in services for name, url in each.items()}
+        named = [(name, urlsplit(url).hostname) for each in services for name, url in each.items()]
     except (AttributeError, TypeError, ValueError):
         return False
     # Where Lambda is, functions run.
-    return "lambda" in named and set(named.values()) <= {"127.0.0.1", "localhost", "::1"}
+    here = all(host in {"127.0.0.1", "localhost", "::1"} for _, host in named)
+    return here and "lambda" in dict(named)
 
 
 def _secret_problems(args: Args) -> Iterable[Problem]:

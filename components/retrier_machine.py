@@ -17,6 +17,11 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, MOST_RETRIES = 1, 8, 4
 TASK_MARGIN_SECONDS = 5
 """Beyond a function's own timeout, after which Lambda itself must have ended it."""
 
+TOLD = (
+    "$progress ? $merge([$progress, {'followed': [$progress.followed.{'at': at, 'status': status}]}]) : null"
+)
+"""How far a call has come, without URLs: a cause is short, and read by more than the caller."""
+
 State = dict[str, Any]
 
 
@@ -47,7 +52,7 @@ def definition(functions: Mapping[str, str], deadline_seconds: int, function_sec
                     "Type": "Fail",
                     "Error": "CallFailed",
                     # What it came to until then is told to whoever asked for the call.
-                    "Cause": "{% $string({'error': $lost, 'progress': $progress, 'losses': $losses}) %}",
+                    "Cause": f"{{% $string({{'error': $lost, 'losses': $losses, 'progress': {TOLD}}}) %}}",
                 },
             },
         }

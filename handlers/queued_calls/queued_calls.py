@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ConnectTimeoutError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, HTTPClientError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -20,6 +20,7 @@ HOPELESS = {"ResponseTooLarge", "TooManyRedirects"}
 FOR_NOW = {401, 408, 425, 429}
 """Refusals that hold for now: of a token, of a moment, of a number."""
 SERVER_ERROR = 500
+BUSY = {"ThrottlingException", "ExecutionLimitExceeded", "TooManyRequestsException", "ServiceUnavailable"}
 
 step_functions = boto3.client("stepfunctions", config=PATIENT)
 
@@ -49,14 +50,15 @@ def record_handler(record: "SQSRecord") -> None:
         ended = step_functions.start_sync_execution(
             stateMachineArn=os.environ["CALLS_STATE_MACHINE"], input=text
         )
-    except (ConnectTimeoutError, EndpointConnectionError):
-        raise
-    except BotoCoreError as error:
-        raise broken(text, f"no answer of Step Functions ({type(error).__name__})") from error
+    except (ClientError, HTTPClientError) as error:
+        if not may_have_begun(error):
+            raise
+        told = f"it is not known what came of the call ({type(error).__name__})"
+        raise failed(text, told, sent=True) from error
     if ended["status"] != "SUCCEEDED":
         told = f"the execution {ended['executionArn']} is {ended['status']}"
-        raise CallFailedError(told) if is_unsent(ended.get("cause", "")) else broken(text, told)
-    judge(json.loads(ended["output"]))
+        raise failed(text, told, sent=not is_unsent(ended.get("cause", "")))
+    judge(text, json.loads(ended["output"]))
 
 
 def read(body: str) -> str:
@@ -77,7 +79,7 @@ def read(body: str) -> str:
     return text
 
 
-def judge(outcome: dict[str, Any]) -> None:
+def judge(text: str, outcome: dict[str, Any]) -> None:
     """Return if a call did what it should.
 
     Raises:
@@ -93,15 +95,25 @@ def judge(outcome: dict[str, Any]) -> None:
         raise RefusedError(f"{told}, and without an idempotency key the call is not sent again")
     if error.get("code") in HOPELESS or not (error or gave_up or is_for_now(outcome["status"])):
         raise RefusedError(told)
-    raise CallFailedError(f"{told}, after {outcome['attempts']} attempts ({gave_up or 'error'})")
+    told = f"{told}, after {outcome['attempts']} attempts ({gave_up or 'error'})"
+    raise failed(text, told, sent=outcome["attempts"] > 0)
 
 
-def broken(text: str, told: str) -> Exception:
-    """Return with what a message ends of whose call nobody knows whether it was sent."""
+def failed(text: str, told: str, *, sent: bool) -> Exception:
+    """Return with what a message ends whose call failed for now, and was perhaps sent."""
     call = json.loads(text)["call"]
-    if "idempotency_key" in call or call.get("method", "GET") in os.environ["CALLS_REPEATED"].split():
+    repeated = os.environ.get("CALLS_REPEATED", "").split()
+    if not sent or "idempotency_key" in call or call.get("method", "GET") in repeated:
         return CallFailedError(told)
     return RefusedError(f"{told}, and without an idempotency key the call is not sent again")
+
+
+def may_have_begun(error: Exception) -> bool:
+    """Whether Step Functions may have begun what it was asked for, though it did not say so."""
+    if isinstance(error, ClientError):
+        broke = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= SERVER_ERROR
+        return broke and error.response["Error"]["Code"] not in BUSY
+    return not isinstance(error, ConnectTimeoutError | EndpointConnectionError)
 
 
 def is_unsent(cause: str) -> bool:

@@ -14,7 +14,7 @@ from .calls import Call, InvalidCallError, SecretValue
 from .diary import Diary
 from .outcomes import Code, GaveUp
 from .progress import REDIRECTED, Progress
-from .redirects import LARGEST_REDIRECTS, MOST_REDIRECTS, TooManyRedirectsError, followed
+from .redirects import LARGEST_REDIRECTS, TooManyRedirectsError, followed
 from .secret_values import SecretUnavailableError
 from .shared import Shared
 from .upstream import ResponseTooLargeError, UntrustedUpstreamError
@@ -90,8 +90,8 @@ class Attempt:
         self._deadline = self._progress.began + self._call.policy.deadline_seconds
         self._shared = Shared(world, self._egress)
         self._oversize: ResponseTooLargeError | None = None
-        self._slept = 0.0
-        """Seconds that it waited to follow redirects."""
+        self._began = self._reached = self._over = 0.0
+        """When it was sent, when to the upstream that it has come to, and when its time is over."""
 
     async def run(self) -> Json:
         """Make the attempt if it may be made now, and return what the state machine does next."""
@@ -106,7 +106,7 @@ class Attempt:
         if self._world.now() > self._deadline - LEAST_SECONDS:
             return self._give_up(GaveUp.DEADLINE, Code.DEADLINE, NO_TIME)
         admission = await self._admitted(request.target)
-        if isinstance(admission, Hold) or not self._is_now(admission):
+        if isinstance(admission, Hold) or not self._is_now(admission, request.target):
             return self._later(admission)
         await self._sleep_until(admission.at)
         return await self._send(request)
@@ -136,12 +136,15 @@ class Attempt:
             if not self._progress.followed:
                 raise
             self._world.diary.troubled("a redirect is not followed yet", error)
-            return Hold(now + UNKNOWN_SECONDS, Reason.UNKNOWN)
+            # Less as the end comes near, and a time that DynamoDB may need.
+            left = (self._deadline - now) / 4
+            return Hold(now + min(UNKNOWN_SECONDS, max(INSIDE_SECONDS, left)), Reason.UNKNOWN)
 
-    def _is_now(self, turn: Go) -> bool:
+    def _is_now(self, turn: Go, target: Target) -> bool:
         """Whether a turn is neither some time ahead nor over."""
         ahead = turn.at - self._world.now()
-        return ahead <= INSIDE_SECONDS and (turn.probe or ahead >= -STALE_SECONDS)
+        keeps = turn.probe or target.upstream.pace is None
+        return ahead <= INSIDE_SECONDS and (keeps or ahead >= -STALE_SECONDS)
 
     def _later(self, admission: Go | Hold) -> Json:
         """Return that the call comes again: for the slot that it has, or once it may ask for another."""
@@ -166,8 +169,9 @@ class Attempt:
 
     async def _send(self, request: Request) -> Json:
         """Send the request, and tell all callers what came of it."""
-        began = self._world.now()
+        self._began = self._reached = began = self._world.now()
         seconds = min(self._call.timeout_seconds, self._deadline - began)
+        self._over = began + seconds
         if seconds < LEAST_SECONDS:
             await self._shared.not_called()
             return self._give_up(GaveUp.DEADLINE, Code.DEADLINE, NO_TIME)
@@ -178,17 +182,14 @@ class Attempt:
             self._upstream = error.upstream
             return self._later(error.admission)
         except tuple(OWN) as error:
-            # Where a call leads is its caller's doing, and opens no circuit for others.
-            untrusted = error if isinstance(error, UntrustedUpstreamError) else None
-            whose = untrusted.origin if untrusted else self._upstream
-            await self._shared.answered(whose, failed=untrusted is not None)
+            await self._shared.answered(self._upstream, failed=_speaks_against(error))
             self._tell_attempt({"failure": _code(error).value}, "AttemptsFailed", began)
             if isinstance(error, ResponseTooLargeError) and self._is_tried_again(error.answer):
                 self._oversize = error
                 return await self._after(error.answer, began)
             self._progress.note(began, self._egress, failure=_code(error).value)
             raise
-        failed = None if self._says_nothing(result, seconds) else _is_failure(result)
+        failed = None if self._says_nothing(result) else _is_failure(result)
         await self._shared.answered(result.origin or self._upstream, failed=failed)
         self._tell_attempt(_told(result), _metric(result), began)
         return await self._after(result, began)
@@ -199,22 +200,20 @@ class Attempt:
         Raises:
             HeldOnTheWayError: if that is not soon.
         """
-        self._progress.followed.append({"status": status, "url": target.url})
-        if len(self._progress.followed) > MOST_REDIRECTS:
-            raise TooManyRedirectsError
+        self._progress.followed.append({"at": self._began, "status": status, "url": target.url})
         if len(json.dumps(self._progress.followed)) > LARGEST_REDIRECTS:
             raise TooManyRedirectsError("to URLs that are too long to be carried")
         admission = await self._admitted(target)
-        if isinstance(admission, Hold) or not self._is_now(admission):
+        if isinstance(admission, Hold) or not self._is_now(admission, target) or admission.at > self._over:
             raise HeldOnTheWayError(target.origin, admission)
-        self._slept += max(0.0, admission.at - self._world.now())
         await self._sleep_until(admission.at)
+        self._upstream, self._reached = target.origin, self._world.now()
 
-    def _says_nothing(self, result: Answer | Failure, seconds: float) -> bool:
-        """Whether a result says nothing of the upstream's health: its caller gave it little time."""
+    def _says_nothing(self, result: Answer | Failure) -> bool:
+        """Whether a result says nothing of the upstream's health: it had little time."""
         late = isinstance(result, Failure) and result.trouble is Trouble.TIMEOUT
         enough = min(self._rules.timeout_seconds, self._rules.deadline_seconds / 2)
-        return late and seconds - self._slept < enough
+        return late and self._over - self._reached < enough
 
     def _is_tried_again(self, result: Answer | Failure) -> bool:
         policy = self._call.policy
@@ -332,7 +331,7 @@ class Attempt:
     ) -> Json:
         """End without an answer of this attempt; the state machine puts an earlier one in its place."""
         if self._abandoned() and not self._call.repeatable:
-            gave_up = GaveUp.METHOD
+            gave_up, retry_after = GaveUp.METHOD, None
         outcome = outcomes.outcome(self._progress, ok=False, gave_up=gave_up)
         self._tell_end("CallsGivenUp", gave_up.value)
         told = outcomes.error(code, message, retry_after=retry_after)
@@ -340,10 +339,7 @@ class Attempt:
 
     def _abandoned(self) -> bool:
         """Count an attempt that was sent and waits to follow a redirect, if there is one."""
-        waits = bool(self._progress.followed)
-        if waits:
-            self._progress.note(self._world.now(), self._egress, failure=REDIRECTED)
-        return waits
+        return abandon(self._progress, self._egress)
 
     def refuse(self, error: Exception) -> Json:
         """End with an error of ours, whatever an attempt before has brought."""
@@ -369,6 +365,14 @@ class Attempt:
         self._world.diary.ended(told, metric)
 
 
+def abandon(progress: Progress, egress: str) -> bool:
+    """Count an attempt that was sent and does not follow its redirect, and return whether there is one."""
+    waits = bool(progress.followed)
+    if waits:
+        progress.note(progress.began, egress, failure=REDIRECTED)
+    return waits
+
+
 def refusal(progress: Progress, error: Exception, diary: Diary) -> Json:
     """Return the end of a call that is not to be made, or whose answer cannot be had."""
     code = _code(error)
@@ -379,6 +383,16 @@ def refusal(progress: Progress, error: Exception, diary: Diary) -> Json:
 
 def _code(error: Exception) -> Code:
     return next(code for kind, code in OWN.items() if isinstance(error, kind))
+
+
+def _speaks_against(error: Exception) -> bool | None:
+    """Whether an error of ours speaks against the upstream's health; none where it was not asked.
+
+    Where a call leads is its caller's doing, and opens no circuit for others.
+    """
+    if isinstance(error, ResponseTooLargeError):
+        return _is_failure(error.answer)
+    return None if isinstance(error, ForbiddenTargetError) else isinstance(error, UntrustedUpstreamError)
 
 
 def _is_failure(result: Answer | Failure) -> bool:
@@ -417,6 +431,7 @@ async def attempt(rules: Rules, world: World, event: Mapping[str, Any]) -> Json:
         one = Attempt(rules, world, event)
     except tuple(OWN) as error:
         progress = Progress.read(event["began"], event.get("progress"))
+        abandon(progress, event["egresses"][event["egress"]])
         return refusal(progress, error, world.diary)
     try:
         return await one.run()

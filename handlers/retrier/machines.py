@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+)
 
 from . import outcomes
 from .outcomes import Code, Json
@@ -87,10 +93,10 @@ class Express:
     def _run(self, call: Json) -> Json:
         try:
             ended = self._client.start_sync_execution(stateMachineArn=self._arn, input=_input(call))
-        except (ConnectTimeoutError, EndpointConnectionError, ClientError) as error:
+        except (ClientError, BotoCoreError) as error:
+            if _may_have_begun(error):
+                raise UnknownOutcomeError from error
             raise _refusal(error) from error
-        except BotoCoreError as error:
-            raise UnknownOutcomeError from error
         return _ended(ended)
 
 
@@ -189,8 +195,8 @@ def _ended(execution: Mapping[str, Any]) -> Json:
     try:
         told = json.loads(execution["cause"])
         known = Progress.read(0.0, told["progress"])
-        lost = bool(told["losses"])
-    except (KeyError, TypeError, ValueError):
+        lost = bool(told.get("losses"))
+    except (AttributeError, KeyError, TypeError, ValueError):
         known, lost = Progress(0.0), False
     if lost or known.followed:
         # Of several that are lost in a row only the first can have called: the others were to tell of it.
@@ -203,6 +209,15 @@ def _refusal(error: ClientError | BotoCoreError) -> Refusal:
     if _code(error) in BUSY:
         return Refusal(Code.BUSY, "too many calls at once", retry_after=1)
     return Refusal(Code.FAILED, "the call could not be carried out")
+
+
+def _may_have_begun(error: Exception) -> bool:
+    """Whether Step Functions may have begun what it was asked for, though it did not say so."""
+    if isinstance(error, ClientError):
+        broke = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= SERVER_ERROR
+        return broke and _code(error) not in BUSY
+    unreached = isinstance(error, ConnectTimeoutError | EndpointConnectionError)
+    return isinstance(error, HTTPClientError) and not unreached
 
 
 def _code(error: Exception) -> Any:  # noqa: ANN401 - as botocore has it

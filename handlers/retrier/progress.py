@@ -29,7 +29,7 @@ class Progress:
     slot: float | None = None
     """When the next attempt may be made, or go on, which is reserved for it."""
     followed: list[Json] = field(default_factory=list)
-    """The redirects behind which an attempt goes on: ``status`` and ``url`` of each."""
+    """The redirects behind which an attempt goes on: ``at``, when it was sent, ``status`` and ``url``."""
 
     @classmethod
     def read(cls, began: float, given: Mapping[str, Any] | None) -> "Progress":
@@ -41,7 +41,8 @@ class Progress:
         return dict(vars(self))
 
     def note(self, at: float, egress: str, **result: object) -> None:
-        """Count an attempt and what came of it."""
+        """Count an attempt and what came of it; one that waited to go on was made when it was sent first."""
+        at = self.followed[0]["at"] if self.followed else at
         self.attempts += 1
         self.followed.clear()
         self.history.append({"at": round(at - self.began, 2), "egress": egress, **result})

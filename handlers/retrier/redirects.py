@@ -10,7 +10,7 @@ from .wire import Request
 
 MOST_REDIRECTS = 5
 LARGEST_REDIRECTS = 40 * 1024
-"""Bytes of redirects as JSON. A state machine carries them beside the largest call."""
+"""Bytes of redirects as JSON, which a state machine carries beside the largest call."""
 ELSEWHERE = ("accept", "content-")
 """How the headers begin that follow a redirect to another origin: any other may hold what is secret."""
 MOVED = {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND}
@@ -30,8 +30,19 @@ def followed(request: Request, status: int, location: str, rules: Rules) -> Requ
 
     Raises:
         ForbiddenTargetError: if it leads to where nobody may call.
+        TooManyRedirectsError: after ``MOST_REDIRECTS``, or in a circle.
     """
+    after = _moved(request, status, location, rules)
+    if (after.method, after.target.url) in after.before:
+        raise TooManyRedirectsError("in a circle")
+    if len(after.before) > MOST_REDIRECTS:
+        raise TooManyRedirectsError
+    return after
+
+
+def _moved(request: Request, status: int, location: str, rules: Rules) -> Request:
     target = targets.redirected(request.target, location, rules.upstreams)
+    before = (*request.before, (request.method, request.target.url))
     headers = dict(request.headers)
     if target.origin != request.target.origin:
         kept = {rules.idempotency_header, "user-agent"} - request.private
@@ -44,5 +55,5 @@ def followed(request: Request, status: int, location: str, rules: Rules) -> Requ
     if read or (status in MOVED and request.method == "POST"):
         about_body = {name for name in headers if name.startswith("content-")}
         headers = {name: value for name, value in headers.items() if name not in about_body}
-        return replace(request, method="GET", target=target, headers=headers, body=None)
-    return replace(request, target=target, headers=headers)
+        return replace(request, method="GET", target=target, headers=headers, body=None, before=before)
+    return replace(request, target=target, headers=headers, before=before)

@@ -44,7 +44,7 @@ class Shared:
         return await asyncio.to_thread(self._world.budget.standing, upstream, self._egress, self._world.now())
 
     async def answered(self, upstream: str, *, failed: bool | None) -> None:
-        """Report how the last upstream has answered; none where that says nothing of its health.
+        """Report how the last upstream has answered; ``None`` where that says nothing of its health.
 
         Those before it that were to be found out have answered well: they redirected.
         """

@@ -15,7 +15,7 @@ from sluice.retrier import targets
 from sluice.retrier.rules import Rules
 from sluice.retrier.targets import ForbiddenTargetError, Network, Target
 
-from .redirects import MOST_REDIRECTS, REDIRECTS, TooManyRedirectsError, followed
+from .redirects import REDIRECTS, followed
 from .wire import Answer, Failure, Request, Trouble
 
 LARGEST_BODY = 150 * 1024
@@ -106,7 +106,7 @@ class Client:
         Args:
             request: what to send.
             timeout_seconds: for all of it, from the name's look-up to the last byte.
-            admit: asked before each redirect is followed; what it raises ends the call.
+            admit: asked before each redirect is followed; what it raises is raised.
 
         Raises:
             ForbiddenTargetError: if an address or a redirect may not be called.
@@ -115,19 +115,12 @@ class Client:
             UntrustedUpstreamError: if a certificate is not trusted.
         """
         deadline = time.monotonic() + timeout_seconds
-        seen = {(request.method, request.target.url)}
         while True:
             answer = await self._exchange(request, deadline - time.monotonic())
             location = answer.headers.get("location") if isinstance(answer, Answer) else None
             if isinstance(answer, Failure) or location is None or answer.status not in REDIRECTS:
                 return answer
             request = followed(request, answer.status, location, self._rules)
-            step = (request.method, request.target.url)
-            if step in seen:
-                raise TooManyRedirectsError("in a circle")
-            if len(seen) > MOST_REDIRECTS:
-                raise TooManyRedirectsError
-            seen.add(step)
             if admit is not None:
                 await admit(request.target, answer.status)
 

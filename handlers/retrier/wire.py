@@ -50,3 +50,5 @@ class Request:
     body: bytes | None
     private: frozenset[str] = frozenset()
     """The names of headers that hold a secret, which goes to nobody else."""
+    before: tuple[tuple[str, str], ...] = ()
+    """Methods and URLs of what was redirected here."""

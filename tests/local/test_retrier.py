@@ -40,10 +40,10 @@ BUSY = b"busy, come back later"
 ATTEMPTS = 4
 OPENS_AT = 6
 """How many calls have to fail before the circuit opens; no other test's upstream sees as many fail."""
-OPEN_SECONDS = 2
+OPEN_SECONDS = 5
 START_SECONDS = 20
 """How long two workers may take to start."""
-SIDE_BY_SIDE = 6
+SIDE_BY_SIDE = 4
 ORIGINS = (
     *("plain", "quiet", "seconds", "date", "fields", "patient", "paced", "ill", "choosy", "queued", "once"),
     *("500", "502", "reset", "slow", "half"),
@@ -168,10 +168,13 @@ def fall_ill(retrier: Retrying, upstream_: Upstream) -> Illness:
         return retrier.have(f"{upstream_.url}/", retry=retry)
 
     upstream_.does("/", answers(500))
-    # Who has a second only is gone before the circuit lets anybody through.
-    failing, refused, probe, again = [have(10) for _ in range(OPENS_AT)], have(1), have(10), have(1)
+    # Who has less time is gone before the circuit lets anybody through.
+    brief, long = OPEN_SECONDS - 2, 2 * OPEN_SECONDS
+    failing = [have(long) for _ in range(OPENS_AT)]
+    refused, probe, again = have(brief), have(long), have(brief)
     upstream_.does("/", answers(), answers(500), answers())
-    return Illness(failing, refused, probe, again, well=have(10), stumbling=have(10), as_before=have(1))
+    well, stumbling, as_before = have(long), have(long), have(brief)
+    return Illness(failing, refused, probe, again, well, stumbling, as_before)
 
 
 @dataclass(frozen=True)
@@ -714,6 +717,38 @@ def test_what_the_circuit_s_alarm_looks_at_is_what_the_function_measures(
     assert sum(opened[alarm["MetricName"]]) >= alarm["Threshold"]
 
 
+def test_a_machine_that_fails_tells_how_far_it_came_and_no_url(retrier: Retrying) -> None:
+    workflows = retrier.cloud.aws.client("stepfunctions")
+    deployed = workflows.describe_state_machine(stateMachineArn=retrier.machine)
+    failed = json.loads(deployed["definition"])["States"]["Failed"]
+    sent = {"at": 1.5, "status": 307, "url": "https://api.example.com/?signature=1"}
+    progress = {"began": 1, "attempts": 1, "history": [{"at": 0.5, "status": 503}], "ready": {}}
+
+    def cause(number: int) -> Values:
+        """Have only its last state run, after so many redirects."""
+        carried = {**progress, "followed": [sent] * number}
+        given = {"Type": "Pass", "Assign": {"lost": "X", "losses": 1, "progress": carried}, "Next": "Failed"}
+        machine = {
+            "QueryLanguage": "JSONata",
+            "StartAt": "Given",
+            "States": {"Given": given, "Failed": failed},
+        }
+        arn = workflows.create_state_machine(
+            name=f"failing-{number}",
+            definition=json.dumps(machine),
+            roleArn=deployed["roleArn"],
+            type="EXPRESS",
+        )["stateMachineArn"]
+        run = workflows.start_sync_execution(stateMachineArn=arn, input="{}")
+        assert (run["status"], run["error"]) == ("FAILED", "CallFailed")
+        told: Values = json.loads(run["cause"])
+        return told
+
+    for number in range(3):
+        followed = [{"at": 1.5, "status": 307}] * number
+        assert cause(number) == {"error": "X", "losses": 1, "progress": {**progress, "followed": followed}}
+
+
 def test_a_name_of_an_address_that_is_not_public_is_not_called(beside: Beside, upstreams: Upstreams) -> None:
     outcome = beside.breakdown.result().forbidden
 
@@ -732,7 +767,7 @@ def test_a_call_that_cannot_be_carried_out_is_told_and_raises_the_alarms(
     assert breakdown.failed.results == []
     assert (breakdown.by_itself["status"], breakdown.by_itself["error"]) == ("FAILED", "CallFailed")
     told = json.loads(breakdown.by_itself["cause"])
-    assert (told["error"], told["progress"]) == ("BudgetUnavailableError", None)
+    assert told == {"error": "BudgetUnavailableError", "progress": None, "losses": 0}
     assert breakdown.raised_before == []
     assert wait_until(broken.raised, lambda found: len(found) == 2) == ["failed", "timed-out"]
     assert not upstreams["stranger"].calls

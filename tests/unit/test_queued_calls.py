@@ -10,7 +10,14 @@ from typing import Any
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 
 from components.retrier_args import QUEUED_CALLS, REPEATED
 from handlers.retrier import machines, outcomes
@@ -26,8 +33,17 @@ DONE = {**TOLD, "ok": True, "status": 201, "headers": {}, "body": "made"}
 Json = dict[str, Any]
 
 
-def refused(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "no"}}, "StartExecution")
+def refused(code: str, status: int = 400) -> ClientError:
+    told: Any = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(told, "StartSyncExecution")
+
+
+STATES = "https://states.example.com"
+BROKEN, FULL, UNSIGNED = (
+    refused("InternalFailure", 500),
+    refused("ServiceUnavailable", 503),
+    NoCredentialsError(),
+)
 
 
 @dataclass
@@ -242,17 +258,47 @@ def test_what_is_sent_again_is_what_the_retrier_says(
 def test_no_answer_of_step_functions_leaves_open_what_came_of_a_call(
     code: ModuleType, aws: StepFunctions
 ) -> None:
-    aws.problem = ReadTimeoutError(endpoint_url="https://states.example.com")
-    assert isinstance(error_of(code, {"url": URL}), code.CallFailedError)
-    assert isinstance(error_of(code, POST), code.RefusedError)
+    for problem in (
+        ReadTimeoutError(endpoint_url=STATES),
+        ConnectionClosedError(endpoint_url=STATES),
+        BROKEN,
+    ):
+        aws.problem = problem
+        assert isinstance(error_of(code, {"url": URL}), code.CallFailedError)
+        assert isinstance(error_of(code, POST), code.RefusedError)
 
 
-def test_step_functions_that_cannot_be_reached_have_called_nobody(
-    code: ModuleType, aws: StepFunctions
+@pytest.mark.parametrize(
+    "problem",
+    [EndpointConnectionError(endpoint_url=STATES), ConnectTimeoutError(endpoint_url=STATES), UNSIGNED, FULL],
+    ids=lambda each: type(each).__name__,
+)
+def test_step_functions_that_were_not_reached_have_called_nobody(
+    code: ModuleType, aws: StepFunctions, problem: Exception
 ) -> None:
-    aws.problem = EndpointConnectionError(endpoint_url="https://states.example.com")
-    with pytest.raises(EndpointConnectionError):
+    aws.problem = problem
+    with pytest.raises(type(problem)):
         take(code, POST)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        {"gave_up": "failure", "error": {"code": "UpstreamTimeout", "message": "late", "status": 504}},
+        {"gave_up": "deadline", "status": 503, "headers": {}, "body": ""},
+        {"status": 524, "headers": {}, "body": ""},
+        {"error": {"code": "SecretUnavailable", "message": "later", "status": 500}},
+        {"error": {"code": "UpstreamUnreachable", "message": "untrusted", "status": 502}},
+    ],
+    ids=str,
+)
+def test_what_may_not_be_sent_twice_comes_again_only_where_it_was_not_sent(
+    code: ModuleType, aws: StepFunctions, outcome: Json
+) -> None:
+    aws.end(ok=False, **outcome)
+    assert isinstance(error_of(code, POST), code.RefusedError)
+    aws.end(ok=False, **{**outcome, "attempts": 0})
+    assert isinstance(error_of(code, POST), code.CallFailedError)
 
 
 def test_what_the_code_knows_of_outcomes_is_what_the_retrier_says(code: ModuleType) -> None:

@@ -13,7 +13,7 @@ from benchmarks.driving import ExecutionFailedError, Machine
 from handlers.retrier.attempt import EARLY_SECONDS, LEAST_SECONDS, STALE_SECONDS, attempt
 from handlers.retrier.budget import SPREAD_SECONDS, Admission, BudgetUnavailableError, Go, Hold, Reason
 from handlers.retrier.progress import Progress
-from handlers.retrier.redirects import MOST_REDIRECTS, TooManyRedirectsError
+from handlers.retrier.redirects import LARGEST_REDIRECTS, MOST_REDIRECTS, TooManyRedirectsError
 from handlers.retrier.secret_values import SecretUnavailableError
 from handlers.retrier.upstream import Admit, ResponseTooLargeError, UntrustedUpstreamError
 from handlers.retrier.wire import Answer, Failure, Request, Trouble
@@ -118,6 +118,7 @@ class Scheduled:
     admissions: list[Admission] = field(default_factory=list)
     standings: list[Hold | None] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    pace: Pace | None = PACE
     broken_for: str | None = None
     """Of which upstream nothing can be told."""
     opens: bool = False
@@ -133,7 +134,7 @@ class Scheduled:
 
     def admit(self, upstream: str, egress: str, pace: Pace | None, now: float, latest: float) -> Admission:
         self._ask("admit", upstream)
-        assert pace == PACE
+        assert pace == self.pace
         assert now == self.clock.time
         self.asked.append((egress, latest - NOW))
         found = self.admissions.pop(0) if self.admissions else Go(now)
@@ -472,6 +473,7 @@ def test_a_redirect_whose_turn_is_not_soon_is_followed_later_and_nothing_is_sent
     assert [each.target.origin for each in scene.upstream.requests] == [ORIGIN, ELSEWHERE]
     assert (scene.upstream.times, scene.upstream.followed) == ([0.0, 7.5], [7.5])
     assert (outcome["ok"], outcome["attempts"], outcome["waited"]) == (True, 1, 7.5)
+    assert outcome["history"] == [{"at": 0.0, "egress": A, "status": 200}], "when it was sent first"
     assert scene.budget.reports == [(False, False), (False, False)], "who redirects is well"
     assert scene.budget.whose["report"] == [ORIGIN, ELSEWHERE]
     slots = 1 if isinstance(kept, Go) else 2
@@ -485,6 +487,7 @@ def test_what_follows_a_redirect_later_is_what_it_asks_for(scene: Scene) -> None
     assert scene.run({**POST, "headers": headers})["ok"]
     first, second = scene.upstream.requests
     assert (first.method, first.body) == ("POST", b"{}")
+    assert second.before == (("POST", URL),), "a circle is seen over waits too"
     assert (second.method, second.body, second.headers) == ("GET", None, {"accept": "text/plain"})
 
 
@@ -511,11 +514,20 @@ def test_redirects_are_counted_over_all_waits_for_them(scene: Scene) -> None:
 
 
 def test_redirects_that_a_state_machine_could_not_carry_end_a_call(scene: Scene) -> None:
-    longest = "https://other.example.com/".ljust(LONGEST_URL, '"')
-    carried = [{"status": 308, "url": longest}] * 2
-    scene.upstream.leads_to = judge(longest[:-1], RULES.upstreams)
-    progress = {**vars(Progress(NOW)), "followed": carried}
-    outcome = scene.attempt(progress=progress)["outcome"]
+    def entry(path: str, size: int, filled: str) -> Json:
+        return {"at": NOW, "status": 307, "url": f"https://other.example.com/{path}".ljust(size, filled)}
+
+    first, last = entry("1", LONGEST_URL, '"'), entry("3", LONGEST_URL, '"')
+    scene.upstream.leads_to = judge(last["url"], RULES.upstreams)
+    room = LARGEST_REDIRECTS - len(json.dumps([first, {**last, "url": ""}, last]))
+
+    def run(size: int) -> Json:
+        progress = {**vars(Progress(NOW)), "followed": [first, entry("2", size, "x")]}
+        outcome: Json = scene.attempt(progress=progress)["outcome"]
+        return outcome
+
+    assert run(room)["ok"]
+    outcome = run(room + 1)
     assert outcome["error"]["code"] == "TooManyRedirects"
     assert outcome["attempts"] == 1
 
@@ -533,8 +545,84 @@ def test_what_was_sent_and_may_not_follow_its_redirect_in_time_says_so(
     outcome = scene.run(call)
     assert (scene.upstream.times, scene.upstream.followed) == ([0.0], [])
     assert (outcome["gave_up"], outcome["error"]["code"]) == (gave_up, "UpstreamPaused")
+    assert ("retry_after" in outcome["error"]) == (call is not POST), (
+        "who may not, is not asked to come again"
+    )
     assert [each["failure"] for each in outcome["history"]] == ["redirect"]
     assert outcome["attempts"] == 1
+
+
+def test_little_time_is_used_where_nobody_knows_whether_a_redirect_may_be_followed(scene: Scene) -> None:
+    scene.upstream.leads_to = elsewhere()
+    scene.before = nothing_for(scene, seconds=5)
+    outcome = scene.run({**POST, "retry": {"deadline_seconds": 9}})
+    assert (outcome["ok"], outcome["attempts"]) == (True, 1)
+    assert 5 <= scene.clock.passed < 8
+
+
+def nothing_for(scene: Scene, seconds: float) -> Callable[[Json], Awaitable[None]]:
+    """Have nothing told of the other upstream for a time."""
+
+    async def look(_event: Json) -> None:
+        scene.budget.broken_for = ELSEWHERE if scene.clock.passed < seconds else None
+
+    return look
+
+
+def test_a_refusal_tells_of_what_was_sent_before_it(scene: Scene) -> None:
+    carried = {"at": NOW + 1, "status": 307, "url": "https://other.example.com/"}
+    progress = {**vars(Progress(NOW)), "followed": [carried]}
+    for call in ({"url": "https://stranger.example.com/"}, {**GET, "headers": {"a": {"secret": "token"}}}):
+        scene.vault.values = {}
+        outcome = scene.attempt(call, progress=json.loads(json.dumps(progress)))["outcome"]
+        assert (outcome["attempts"], outcome["ok"]) == (1, False)
+        assert outcome["history"] == [{"at": 1.0, "egress": A, "failure": "redirect"}]
+
+
+def test_a_timeout_behind_a_redirect_speaks_against_who_had_the_time(scene: Scene) -> None:
+    scene.upstream.leads_to, scene.upstream.takes = elsewhere(), 9.8
+    scene.upstream.results = [replace(TIMEOUT, origin=ELSEWHERE)]
+    scene.attempt()
+    assert scene.budget.reports == [], "it had two tenths of a second"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ForbiddenTargetError("no"), ("release", [])),
+        (TooManyRedirectsError(), ("report", [(False, True)])),
+        (UntrustedUpstreamError(judge(URL, RULES.upstreams)), ("report", [(True, True)])),
+        (TOO_LARGE, ("report", [(False, True)])),
+        (TOO_LARGE_TROUBLE, ("report", [(True, True)])),
+    ],
+    ids=["forbidden", "redirects", "untrusted", "too large", "trouble that is too large"],
+)
+def test_a_probe_that_ends_with_an_error_of_ours_tells_what_it_has_shown(
+    scene: Scene, error: Exception, told: tuple[str, list[tuple[bool, bool]]]
+) -> None:
+    scene.upstream.leads_to = elsewhere()
+    scene.upstream.results = [error]
+    scene.budget.admissions = [Go(NOW), Go(NOW, probe=True)]
+    scene.attempt({**GET, "retry": {"statuses": []}})
+    how, reports = told
+    assert scene.budget.whose[how] == [ELSEWHERE]
+    assert scene.budget.reports == reports
+
+
+def test_a_turn_that_comes_after_the_attempts_time_is_waited_for_elsewhere(scene: Scene) -> None:
+    scene.upstream.leads_to = elsewhere()
+    scene.budget.admissions = [Go(NOW), Go(NOW + 0.9)]
+    outcome = scene.run({**POST, "timeout_seconds": 0.5})
+    assert [each.target.origin for each in scene.upstream.requests] == [ORIGIN, ELSEWHERE]
+    assert (outcome["ok"], outcome["attempts"]) == (True, 1)
+    assert scene.upstream.timeouts == [0.5, 0.5]
+
+
+def test_without_a_pace_there_is_no_slot_to_come_too_late_for(scene: Scene) -> None:
+    scene.rules = replace(RULES, upstreams=(Upstream(ALLOWED, None),))
+    scene.budget.pace, scene.budget.takes = None, 2 * STALE_SECONDS
+    assert scene.attempt()["outcome"]["ok"]
+    assert len(scene.upstream.requests) == 1
 
 
 @pytest.mark.parametrize("call", [POST, KEYED], ids=["without a key", "with a key"])
@@ -549,7 +637,7 @@ def test_a_call_that_was_sent_is_not_sent_again_where_nobody_knows_whether_its_r
     assert outcome["gave_up"] == ("method" if call is POST else "deadline")
     assert [each["failure"] for each in outcome["history"]] == ["redirect"]
     assert set(scene.notes.troubles) == {"a redirect is not followed yet"}
-    assert scene.clock.passed == pytest.approx(50)
+    assert scene.clock.passed == pytest.approx(59, abs=1)
 
 
 def test_who_is_redirected_may_find_out_that_the_other_is_well_again(scene: Scene) -> None:

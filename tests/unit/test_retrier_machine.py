@@ -20,6 +20,8 @@ from sluice.retrier.rules import STARTING_SECONDS
 ARN = "arn:aws:lambda:us-east-1:123456789012:function"
 FUNCTIONS = {"a": f"{ARN}:calls-a", "b": f"{ARN}:calls-b"}
 ENDS = {"Succeed", "Fail"}
+LONGEST_CAUSE = 32_768
+"""Characters ("ExecutionFailedEventDetails", Step Functions reference)."""
 FIELDS = {
     "Pass": {"Assign", "Output", "Next"},
     "Task": {
@@ -154,10 +156,18 @@ def test_who_is_throttled_or_still_being_made_was_not_run() -> None:
     assert not {"Lambda.Unknown", "Lambda.ServiceException", "States.Timeout"} & {*NOT_RUN}
 
 
+def test_of_runs_that_are_lost_those_count_that_may_have_called(machine: Json) -> None:
+    """How it counts is shown on the local AWS."""
+    (caught,) = machine["States"]["Call"]["Catch"]
+    expression = caught["Assign"]["losses"]
+    assert re.findall(r"\$states\.errorOutput\.Error = '([^']+)'", expression) == NOT_RUN
+    assert expression.endswith(") ? $losses : $losses + 1 %}")
+
+
 def test_an_execution_that_fails_tells_what_it_came_to(machine: Json) -> None:
     failed = machine["States"]["Failed"]
     assert failed["Error"] == "CallFailed"
-    assert failed["Cause"] == "{% $string({'error': $lost, 'progress': $progress, 'losses': $losses}) %}"
+    assert failed["Cause"].startswith("{% $string({'error': $lost, 'losses': $losses, 'progress': ")
 
 
 def test_who_is_lost_again_and_again_or_never_ran_has_failed(machine: Json) -> None:
@@ -203,3 +213,4 @@ def test_what_is_carried_fits_beside_the_largest_call_and_answer() -> None:
         progress.hold(["e" * 30 + str(number % 10)], 1_800_000_000.123456)
     assert len(json.dumps(progress.dump())) < 4096
     assert LARGEST_CALL + LARGEST_REDIRECTS + 4096 + len(json.dumps(["e" * 32] * MOST_EGRESSES)) < 256 * 1024
+    assert LONGEST_CAUSE - len(json.dumps({"error": "e" * 256})) > 4096

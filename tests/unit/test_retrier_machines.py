@@ -16,6 +16,7 @@ from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    NoCredentialsError,
     ReadTimeoutError,
 )
 
@@ -61,11 +62,6 @@ BROKEN = {
 }
 FOR_NOW = {str(each): {**DONE, "ok": False, "status": each} for each in (401, 408, 425, 429, 500, 501)}
 NOT_FINAL = {"given up": GAVE_UP, "an error of ours": BROKEN, **FOR_NOW}
-UNKNOWN = (
-    ReadTimeoutError(endpoint_url="https://states"),
-    ConnectionClosedError(endpoint_url="https://states"),
-)
-"""After which it is not known whether an execution was started."""
 BUSY = ("ThrottlingException", "ExecutionLimitExceeded", "TooManyRequestsException", "ServiceUnavailable")
 
 Json = dict[str, Any]
@@ -75,8 +71,17 @@ class KilledError(BaseException):
     """Lambda's end of a function, as far as the code sees it: nothing after it runs."""
 
 
-def refused(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "no"}}, "StartExecution")
+def refused(code: str, status: int = 400) -> ClientError:
+    told: Any = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(told, "StartExecution")
+
+
+UNKNOWN = (
+    ReadTimeoutError(endpoint_url="https://states"),
+    ConnectionClosedError(endpoint_url="https://states"),
+    refused("InternalFailure", 500),
+)
+"""After which it is not known whether an execution was started."""
 
 
 def ended(outcome: Json) -> Json:
@@ -396,7 +401,9 @@ def test_a_call_is_not_made_where_nobody_knows_whether_it_was(
     ("problem", "code"),
     [
         *[(refused(each), Code.BUSY) for each in BUSY],
+        (refused("ServiceUnavailable", 503), Code.BUSY),
         (refused("AccessDeniedException"), Code.FAILED),
+        (NoCredentialsError(), Code.FAILED),
         (EndpointConnectionError(endpoint_url="https://states"), Code.FAILED),
         (ConnectTimeoutError(endpoint_url="https://states"), Code.FAILED),
     ],
