@@ -1,11 +1,15 @@
 # `make demo` and `make test` are all that a newcomer needs. Only python3 (3.11 or later) and make are assumed.
 .DELETE_ON_ERROR:
-.PHONY: demo test emulator types tests-together tests-local tests-alone fmt docs bench up lock clean
+.PHONY: demo test emulator beside waiting types tests-plans tests-together tests-local tests-alone
+.PHONY: fmt docs bench up lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 STACK ?= dev
 PYTEST := $(BIN)/python -m pytest
+# Runs a command in the time that nothing else wants.
+IDLY := $(BIN)/python -c 'import os, sys; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)); \
+  os.execv(sys.argv[1], sys.argv[1:])'
 
 # Every process of the tests starts sooner where what Python compiled once is kept.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,24 +26,34 @@ test: emulator
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@$(MAKE) --no-print-directory tests-together
-	@$(MAKE) --no-print-directory tests-local
-	@$(MAKE) --no-print-directory --jobs=2 types tests-alone
+	@$(MAKE) --no-print-directory --jobs=2 waiting beside
 
 # The local AWS's own environment: made by one process, before several want it.
 emulator: $(READY)
 	@$(BIN)/python -c "from local import emulator, say; emulator.ensure_environment(say.Say())"
 
+# What waits more than it works, and what only computes.
+waiting: emulator
+	@$(MAKE) --no-print-directory tests-local
+	@$(MAKE) --no-print-directory tests-alone
+
+beside: emulator
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory tests-plans
+
 types: $(READY)
-	$(call timed,types,nice -n 19 $(BIN)/mypy)
+	$(call timed,types,$(IDLY) $(BIN)/mypy)
+
+tests-plans: emulator
+	$(call timed,tests of plans and templates,$(IDLY) $(PYTEST) tests/component tests/velocity)
 
 tests-together: emulator
-	$(call timed,tests in several processes,$(PYTEST) --numprocesses=3 --ignore=tests/local --cov)
+	$(call timed,tests in several processes,$(PYTEST) --numprocesses=3 tests/unit tests/storage tests/package --cov)
 
-# They wait more than they work.
 tests-local: emulator
 	$(call timed,tests on the local AWS,$(PYTEST) --numprocesses=3 tests/local -m "not clock")
 
-# These look at the clock, and have the machine to themselves but for what is glad to wait.
+# These look at the clock, and have the machine to themselves but for what has time.
 tests-alone: emulator
 	$(call timed,tests on the local AWS that look at the clock,$(PYTEST) tests/local -m clock)
 

@@ -22,26 +22,16 @@ settings.register_profile(
 settings.load_profile("steady")
 
 TESTS = Path(__file__).parent
-TOGETHER = (("velocity",), ("storage",), ("component/test_contracts", "component/test_schema"))
-"""What stays in one process as a whole, for the Java, the emulator or the plans that it shares."""
+TOGETHER = "storage"
+"""What stays in one process as a whole, for the Java and the emulator that it shares."""
 LONG = (
-    *("velocity", "storage", "package", "unit/test_limiter_machine"),
-    *(
-        "component/test_contracts",
-        "component/test_schema",
-        "component/test_front_door",
-        "component/test_program",
-    ),
+    *("storage", "package", "unit/test_limiter_machine"),
     *("local/test_limiter", "local/test_demo", "local/test_command", "local/test_refusing"),
     *("local/test_retrier", "local/test_rig_workflows"),
 )
 """What comes first, so that no process is left with it at the end."""
 UNCOVERED = (
-    *("velocity", "storage", "local", "package/test_benchmarks"),
-    *("component/test_authorizer", "component/test_consumer", "component/test_contracts"),
-    *("component/test_front_door", "component/test_limiter", "component/test_program"),
-    *("component/test_retrier", "component/test_schema"),
-    *("unit/test_retrier_targets", "unit/test_retrier_upstream"),
+    *("storage", "package/test_benchmarks", "unit/test_retrier_targets", "unit/test_retrier_upstream"),
     *("unit/test_velocity", "unit/test_request_template", "unit/test_answer_templates", "unit/test_standin"),
 )
 """What is twice as fast when nobody keeps book, and costs the coverage some three points."""
@@ -50,12 +40,12 @@ TRACERS = pytest.StashKey[tuple[Any, Any]]()
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out whole files to processes, and of those that share more all at once."""
+    """Hands out whole files to processes, and those that share more all at once."""
 
     def _split_scope(self, nodeid: str) -> str:
         """Return what a test stays together with."""
         file = nodeid.partition("::")[0].removeprefix(f"{TESTS.name}/")
-        return next((each[0] for each in TOGETHER if file.startswith(each)), file)
+        return TOGETHER if file.startswith(TOGETHER) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

@@ -1,7 +1,7 @@
 from benchmarks.kills import killed
 from local.stack import LocalAws
 
-MESSAGES, KILLS = 400, 5
+MESSAGES, KILLS = 240, 4
 
 
 def test_whatever_is_killed_nothing_is_lost_and_no_message_is_completed_twice(cloud: LocalAws) -> None:
