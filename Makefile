@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all that a newcomer needs. Only python3 (3.11 or later) and make are assumed.
 .DELETE_ON_ERROR:
-.PHONY: demo test emulator beside types tests-plans tests-together tests-local tests-alone
+.PHONY: demo test emulator beside waiting types tests-plans tests-together tests-local tests-alone
 .PHONY: fmt docs bench up lock clean
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,14 +26,17 @@ test: emulator
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@$(MAKE) --no-print-directory tests-together
-	@$(MAKE) --no-print-directory tests-local
-	@$(MAKE) --no-print-directory --jobs=2 tests-alone beside
+	@$(MAKE) --no-print-directory --jobs=2 waiting beside
 
 # The local AWS's own environment: made by one process, before several want it.
 emulator: $(READY)
 	@$(BIN)/python -c "from local import emulator, say; emulator.ensure_environment(say.Say())"
 
-# What only computes, beside what waits more than it works.
+# What waits more than it works, and what only computes.
+waiting: emulator
+	@$(MAKE) --no-print-directory tests-local
+	@$(MAKE) --no-print-directory tests-alone
+
 beside: emulator
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory tests-plans
