@@ -258,12 +258,10 @@ def _one_upstream(given: dict[str, object]) -> Iterable[Problem]:
     origin = given.get("origin")
     allowed = "an origin, https://api.example.com or https://*.example.com:8443, without a path"
     host = targets.host_of(origin) if isinstance(origin, str) else None
-    if origin is None:
-        # That it is missing is told of all keys that are required.
-        pass
-    elif host is None:
+    # That it is missing is told of all keys that are required.
+    if host is None and origin is not None:
         yield Problem("origin", origin, allowed)
-    elif "*." in str(origin) and ("." not in host or not host[-1].isalpha()):
+    if host is not None and "*." in str(origin) and ("." not in host or not host[-1].isalpha()):
         yield Problem("origin", origin, "a wildcard below a name of your own, not below a whole top level")
     yield from arguments.between(given, "calls", 1, 100_000, "calls")
     yield from arguments.between(given, "seconds", 1, 86_400, "seconds")

@@ -13,7 +13,7 @@ from .budget import SPREAD_SECONDS, BudgetUnavailableError, Go, Hold, Reason
 from .calls import Call, InvalidCallError, SecretValue
 from .diary import Diary
 from .outcomes import Code, GaveUp
-from .progress import REDIRECTED, Progress
+from .progress import Progress
 from .redirects import LARGEST_REDIRECTS, TooManyRedirectsError, followed
 from .secret_values import SecretUnavailableError
 from .shared import Shared
@@ -169,9 +169,9 @@ class Attempt:
 
     async def _send(self, request: Request) -> Json:
         """Send the request, and tell all callers what came of it."""
-        self._began = self._reached = began = self._world.now()
-        seconds = min(self._call.timeout_seconds, self._deadline - began)
-        self._over = began + seconds
+        self._began = self._reached = self._world.now()
+        seconds = min(self._call.timeout_seconds, self._deadline - self._began)
+        self._over = self._began + seconds
         if seconds < LEAST_SECONDS:
             await self._shared.not_called()
             return self._give_up(GaveUp.DEADLINE, Code.DEADLINE, NO_TIME)
@@ -183,16 +183,16 @@ class Attempt:
             return self._later(error.admission)
         except tuple(OWN) as error:
             await self._shared.answered(self._upstream, failed=_speaks_against(error))
-            self._tell_attempt({"failure": _code(error).value}, "AttemptsFailed", began)
+            self._tell_attempt({"failure": _code(error).value}, "AttemptsFailed")
             if isinstance(error, ResponseTooLargeError) and self._is_tried_again(error.answer):
                 self._oversize = error
-                return await self._after(error.answer, began)
-            self._progress.note(began, self._egress, failure=_code(error).value)
+                return await self._after(error.answer)
+            self._progress.note(self._began, self._egress, failure=_code(error).value)
             raise
         failed = None if self._says_nothing(result) else _is_failure(result)
         await self._shared.answered(result.origin or self._upstream, failed=failed)
-        self._tell_attempt(_told(result), _metric(result), began)
-        return await self._after(result, began)
+        self._tell_attempt(_told(result), _metric(result))
+        return await self._after(result)
 
     async def _follow(self, target: Target, status: int) -> None:
         """Wait for the turn of a redirect, which is a call like any other.
@@ -239,10 +239,10 @@ class Attempt:
             request = followed(request, each["status"], each["url"], self._rules)
         return request
 
-    async def _after(self, result: Answer | Failure, began: float | None = None) -> Json:
+    async def _after(self, result: Answer | Failure) -> Json:
         """Return what follows from a result: the end, or another attempt."""
         now = self._world.now()
-        self._progress.note(began or now, self._egress, **_told(result))
+        self._progress.note(self._began or now, self._egress, **_told(result))
         asked = await self._asked_to_wait(result)
         if not self._is_tried_again(result):
             if isinstance(result, Answer):
@@ -330,23 +330,19 @@ class Attempt:
         self, gave_up: GaveUp, code: Code, message: str, *, retry_after: float | None = None
     ) -> Json:
         """End without an answer of this attempt; the state machine puts an earlier one in its place."""
-        if self._abandoned() and not self._call.repeatable:
+        if self._progress.abandon(self._egress) and not self._call.repeatable:
             gave_up, retry_after = GaveUp.METHOD, None
         outcome = outcomes.outcome(self._progress, ok=False, gave_up=gave_up)
         self._tell_end("CallsGivenUp", gave_up.value)
         told = outcomes.error(code, message, retry_after=retry_after)
         return verdict(Next.FALL_BACK, outcome={**outcome, "error": told})
 
-    def _abandoned(self) -> bool:
-        """Count an attempt that was sent and waits to follow a redirect, if there is one."""
-        return abandon(self._progress, self._egress)
-
     def refuse(self, error: Exception) -> Json:
         """End with an error of ours, whatever an attempt before has brought."""
-        self._abandoned()
+        self._progress.abandon(self._egress)
         return refusal(self._progress, error, self._world.diary)
 
-    def _tell_attempt(self, result: Json, metric: str, began: float) -> None:
+    def _tell_attempt(self, result: Json, metric: str) -> None:
         told = {
             "upstream": self._upstream,
             "method": self._call.method,
@@ -354,7 +350,7 @@ class Attempt:
             "egress": self._egress,
             **result,
         }
-        self._world.diary.attempted(told, metric, (self._world.now() - began) * 1000)
+        self._world.diary.attempted(told, metric, (self._world.now() - self._began) * 1000)
 
     def _tell_held(self, reason: Reason, until: float) -> None:
         seconds = round(until - self._world.now(), 2)
@@ -363,14 +359,6 @@ class Attempt:
     def _tell_end(self, metric: str, result: object) -> None:
         told = {"upstream": self._upstream, "attempts": self._progress.attempts, "result": result}
         self._world.diary.ended(told, metric)
-
-
-def abandon(progress: Progress, egress: str) -> bool:
-    """Count an attempt that was sent and does not follow its redirect, and return whether there is one."""
-    waits = bool(progress.followed)
-    if waits:
-        progress.note(progress.began, egress, failure=REDIRECTED)
-    return waits
 
 
 def refusal(progress: Progress, error: Exception, diary: Diary) -> Json:
@@ -431,7 +419,7 @@ async def attempt(rules: Rules, world: World, event: Mapping[str, Any]) -> Json:
         one = Attempt(rules, world, event)
     except tuple(OWN) as error:
         progress = Progress.read(event["began"], event.get("progress"))
-        abandon(progress, event["egresses"][event["egress"]])
+        progress.abandon(event["egresses"][event["egress"]])
         return refusal(progress, error, world.diary)
     try:
         return await one.run()

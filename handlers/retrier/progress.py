@@ -47,6 +47,13 @@ class Progress:
         self.followed.clear()
         self.history.append({"at": round(at - self.began, 2), "egress": egress, **result})
 
+    def abandon(self, egress: str) -> bool:
+        """Count an attempt that was sent and follows its redirect no more; whether there is one."""
+        waits = bool(self.followed)
+        if waits:
+            self.note(self.began, egress, failure=REDIRECTED)
+        return waits
+
     def pause(self, now: float, until: float) -> None:
         """Begin to wait."""
         if self.paused_at is None:

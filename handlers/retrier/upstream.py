@@ -43,9 +43,8 @@ class UntrustedUpstreamError(Exception):
     """An upstream shows no certificate that can be trusted for its name."""
 
     def __init__(self, target: Target) -> None:
-        """Keep who it is."""
+        """Say whose it is."""
         super().__init__(f"the certificate of {target.host} is not trusted")
-        self.origin = target.origin
 
 
 class BrokenConnectionError(aiohttp.ClientError):

@@ -304,7 +304,7 @@ def test_what_may_not_be_sent_twice_comes_again_only_where_it_was_not_sent(
 def test_what_the_code_knows_of_outcomes_is_what_the_retrier_says(code: ModuleType) -> None:
     """It is in an archive of its own."""
     assert {*code.NOT_TO_BE_MADE, *code.HOPELESS} <= {*outcomes.Code}
-    assert code.FOR_NOW == machines.FOR_NOW
+    assert (code.FOR_NOW, code.BUSY) == (machines.FOR_NOW, machines.BUSY)
     assert "method" in {*GaveUp}
 
 
